@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hsm: use keys that never leave a PKCS#11 token.
+ *
+ * A struct hsm is one token of one module, logged in.  The interface is
+ * semantic and narrow on purpose: no PKCS#11 type crosses it, and no function
+ * returns the value of a private or secret key, so that it can be served from
+ * another process as well as from a module loaded into this one.
+ *
+ * Ownership: what hsm_open(), hsm_find() and hsm_generate() return, the
+ * caller hands back to hsm_close(), hsm_objects_free() and hsm_key_free();
+ * all accept NULL.  A key keeps its struct hsm alive only in that hsm_close()
+ * must come after the last hsm_key_free().
+ * Threads: a struct hsm and a struct hsm_key may be shared by all threads.
+ * Fork: both are dead in a child; every call there returns HSM_ERR_GONE.
+ * Errors: out-parameters are written only when HSM_OK is returned.  What went
+ * wrong is told by hsm_last_error().
+ * Blocking: every function may block for as long as the token does.
+ */
+#ifndef HSM_H
+#define HSM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HSM_CHECK __attribute__((warn_unused_result))
+
+/* What the caller can do about it, rather than what happened. */
+enum hsm_status {
+    HSM_OK = 0,
+    HSM_ERR_PARAM,     /* the caller's mistake: malformed URI, bad length */
+    HSM_ERR_MEMORY,    /* out of memory, here or in the token */
+    HSM_ERR_CONFIG,    /* the module or the PIN file can't be used */
+    HSM_ERR_NOT_FOUND, /* no such token, key or certificate */
+    HSM_ERR_PIN,       /* PIN refused or locked: do not send it again */
+    HSM_ERR_MECH,      /* the token can't do this */
+    HSM_ERR_DENIED,    /* the key's attributes or the token forbid it */
+    HSM_ERR_BUFFER,    /* the room given is too small */
+    HSM_ERR_SESSION,   /* the session is lost: try once more */
+    HSM_ERR_GONE,      /* the token is gone: close and open again */
+    HSM_ERR_DEVICE,    /* anything else the token complains about */
+};
+
+/* The token-independent name of a status, for logs: "HSM_ERR_PIN". */
+const char *hsm_status_name(enum hsm_status st);
+
+/*
+ * The calling thread's last failure as text, such as "C_Login:
+ * CKR_PIN_LOCKED (0xa4)"; never NULL, valid until the thread's next call.
+ */
+const char *hsm_last_error(void);
+
+struct hsm;
+struct hsm_key;
+
+struct hsm_config {
+    const char *module;   /* path of the PKCS#11 module */
+    const char *token;    /* RFC 7512 URI that names exactly one token */
+    const char *pin_file; /* holds the user PIN, mode 0600 or less, or NULL */
+    size_t sessions;      /* sessions open at the most, 1 to 1024 */
+};
+
+/*
+ * Load the module, choose the token, log in once.  The strings of cfg are
+ * not needed afterwards.  Takes no lock that a caller could hold.
+ */
+enum hsm_status hsm_open(const struct hsm_config *cfg,
+                         struct hsm **out) HSM_CHECK;
+
+/* Close all sessions; finalize the module if this was its last user. */
+void hsm_close(struct hsm *h);
+
+enum hsm_key_type {
+    HSM_KEY_RSA,
+    HSM_KEY_EC,
+    HSM_KEY_ED25519,
+};
+
+enum hsm_curve {
+    HSM_CURVE_NONE,
+    HSM_CURVE_P256,
+    HSM_CURVE_P384,
+    HSM_CURVE_P521,
+};
+
+/*
+ * What is public about a key; owned by the key.  For RSA, a and b are the
+ * modulus and the public exponent, big endian; for EC, a is the uncompressed
+ * point of SEC 1 (65, 97 or 133 octets), for Ed25519 the 32 octets of RFC
+ * 8032, and b is empty.
+ */
+struct hsm_key_info {
+    enum hsm_key_type type;
+    enum hsm_curve curve;
+    bool is_private;
+    const uint8_t *a, *b;
+    size_t a_len, b_len;
+};
+
+const struct hsm_key_info *hsm_key_info(const struct hsm_key *key);
+struct hsm_key *hsm_key_ref(struct hsm_key *key);
+void hsm_key_free(struct hsm_key *key);
+
+/* Classes of objects: bits of hsm_find()'s argument. */
+#define HSM_PRIVATE 1u
+#define HSM_PUBLIC  2u
+#define HSM_CERT    4u
+
+struct hsm_object {
+    unsigned cls;        /* one of the above */
+    struct hsm_key *key; /* NULL for a certificate */
+    uint8_t *der;        /* NULL for a key */
+    size_t der_len;
+};
+
+/*
+ * All objects of the given classes that the RFC 7512 URI matches, private
+ * keys first, then public keys, then certificates; a `type` attribute in the
+ * URI narrows the classes.  HSM_ERR_NOT_FOUND if there are none, or if the
+ * URI names another token.  At most 256 of each class are looked at.
+ */
+enum hsm_status hsm_find(struct hsm *h, const char *uri, unsigned classes,
+                         struct hsm_object **objs, size_t *n) HSM_CHECK;
+void hsm_objects_free(struct hsm_object *objs, size_t n);
+
+enum hsm_mech {
+    HSM_MECH_ECDSA,     /* tbs is the digest; R || S, each as long as n */
+    HSM_MECH_RSA_PKCS1, /* tbs is a DigestInfo, or anything shorter than n */
+    HSM_MECH_RSA_PSS,   /* tbs is the digest of `hash` */
+    HSM_MECH_EDDSA,     /* tbs is the whole message; 64 octets */
+};
+
+enum hsm_hash {
+    HSM_HASH_SHA1,
+    HSM_HASH_SHA224,
+    HSM_HASH_SHA256,
+    HSM_HASH_SHA384,
+    HSM_HASH_SHA512,
+};
+
+/* The last three count for HSM_MECH_RSA_PSS only; salt_len in octets. */
+struct hsm_sign_params {
+    enum hsm_mech mech;
+    enum hsm_hash hash, mgf1_hash;
+    size_t salt_len;
+};
+
+/*
+ * Sign tbs with a private key: two calls into the token.  *sig_len is the
+ * room in sig on entry and the length written on HSM_OK.
+ */
+enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
+                         const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
+                         size_t *sig_len) HSM_CHECK;
+
+/* Fill out with len octets of the token's random numbers. */
+enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len) HSM_CHECK;
+
+/*
+ * Make a signature key pair in the token: persistent, sensitive, never
+ * extractable.  bits counts for RSA only, curve for EC only.  uri names the
+ * pair by `object` and may give an `id`; one of 16 random octets is made
+ * otherwise.  HSM_ERR_DENIED if a private key of that name is there already.
+ */
+enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
+                             enum hsm_curve curve, size_t bits, const char *uri,
+                             struct hsm_key **out) HSM_CHECK;
+
+#endif

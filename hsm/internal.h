@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of hsm/ share; nobody else includes this. */
+#ifndef HSM_INTERNAL_H
+#define HSM_INTERNAL_H
+
+#include "hsm.h"
+
+#include <libp11.h>
+#include <p11-kit/pkcs11.h>
+#include <p11-kit/uri.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+/*
+ * Lock order: hsm.lock, then nothing.  No lock is held across a C_*() call.
+ */
+struct hsm {
+    PKCS11_CTX *p11_ctx; /* owns C_Initialize() and C_Finalize() */
+    void *dl;            /* a second reference to the loaded module */
+    CK_FUNCTION_LIST *p11;
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO token;      /* to compare URIs with; all of the above are set
+                                 by hsm_open(), then read-only */
+    pid_t pid;                /* owner */
+    CK_SESSION_HANDLE anchor; /* stays open: login is lost with the last */
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    CK_SESSION_HANDLE *idle; /* guarded by lock, like the next two */
+    size_t n_idle;
+    size_t n_open;
+    size_t max;
+};
+
+struct hsm_key {
+    atomic_uint refs;
+    struct hsm *hsm;
+    CK_OBJECT_HANDLE h;
+    struct hsm_key_info info; /* a and b are owned by the key */
+};
+
+/* Record fn and rv for hsm_last_error() and say what to do about rv. */
+enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv);
+/* Record a failure that is not PKCS#11's. */
+enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define HSM_CALL(hsm, fn, ...) \
+    hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__))
+
+/* Borrow a session; blocks while all are in use.  put with s invalid: no-op.
+ * A session whose call failed is closed rather than pooled. */
+enum hsm_status hsm_session_get(struct hsm *h, CK_SESSION_HANDLE *s) HSM_CHECK;
+void hsm_session_put(struct hsm *h, CK_SESSION_HANDLE s, bool ok);
+void hsm_sessions_close(struct hsm *h);
+
+/* Parse uri; HSM_ERR_NOT_FOUND if it names a token other than h's. */
+enum hsm_status hsm_uri_parse(struct hsm *h, const char *uri,
+                              P11KitUri **out) HSM_CHECK;
+/* Make the key for object obj of class cls, reading its public part. */
+enum hsm_status hsm_key_load(struct hsm *h, CK_SESSION_HANDLE s,
+                             CK_OBJECT_HANDLE obj, CK_OBJECT_CLASS cls,
+                             struct hsm_key **out) HSM_CHECK;
+/* Objects that match the template; *n is the room on entry. */
+enum hsm_status hsm_find_handles(struct hsm *h, CK_SESSION_HANDLE s,
+                                 CK_ATTRIBUTE *tmpl, size_t n_tmpl,
+                                 CK_OBJECT_HANDLE *objs, size_t *n) HSM_CHECK;
+
+/* DER of the curve's name, as CKA_EC_PARAMS has it. */
+struct hsm_curve_name {
+    enum hsm_key_type type;
+    enum hsm_curve curve;
+    size_t point_len;
+    size_t len;
+    uint8_t der[16];
+};
+extern const struct hsm_curve_name hsm_curve_names[];
+extern const size_t hsm_n_curve_names;
+
+#endif

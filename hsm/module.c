@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A module's life and the choice of its token.  libp11 loads and initializes
+ * the module and lists its slots; the function list, which libp11 does not
+ * hand out, comes from the same loaded object.
+ */
+#include "internal.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIN_MAX 256
+
+/*
+ * At exit, a module's own destructors may run before whoever holds a struct
+ * hsm lets go of it (OpenSSL does so from an atexit handler of its own).
+ * Handlers run last in, first out: one registered after the module was loaded
+ * runs before the module is torn down, and tells us to leave it alone.
+ */
+static atomic_bool exiting;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+
+static void note_exit(void)
+{
+    atomic_store(&exiting, true);
+}
+
+static void register_exit(void)
+{
+    (void)atexit(note_exit);
+}
+
+static enum hsm_status module_load(struct hsm *h, const char *path)
+{
+    CK_C_GetFunctionList get;
+
+    h->dl = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (h->dl == NULL)
+        return hsm_fail(HSM_ERR_CONFIG, "%s", dlerror());
+    *(void **)&get = dlsym(h->dl, "C_GetFunctionList");
+    if (get == NULL || get(&h->p11) != CKR_OK || h->p11 == NULL)
+        return hsm_fail(HSM_ERR_CONFIG, "%s: not a PKCS#11 module", path);
+    if ((h->p11_ctx = PKCS11_CTX_new()) == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    if (PKCS11_CTX_load(h->p11_ctx, path) != 0) {
+        PKCS11_CTX_free(h->p11_ctx);
+        h->p11_ctx = NULL;
+        return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", path);
+    }
+    pthread_once(&exit_once, register_exit);
+    return HSM_OK;
+}
+
+static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
+{
+    PKCS11_SLOT *slots = NULL;
+    unsigned n_slots = 0, matches = 0;
+    P11KitUri *uri = p11_kit_uri_new();
+    CK_TOKEN_INFO info;
+    enum hsm_status st = HSM_OK;
+
+    if (uri == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    if (p11_kit_uri_parse(uri_text, P11_KIT_URI_FOR_ANY, uri) != P11_KIT_URI_OK
+        || p11_kit_uri_any_unrecognized(uri)) {
+        st = hsm_fail(HSM_ERR_PARAM, "malformed URI: %s", uri_text);
+        goto out;
+    }
+    if (PKCS11_enumerate_slots(h->p11_ctx, &slots, &n_slots) != 0) {
+        st = hsm_fail(HSM_ERR_DEVICE, "the slots can't be listed");
+        goto out;
+    }
+    for (unsigned i = 0; i < n_slots; i++) {
+        CK_SLOT_ID id = PKCS11_get_slotid_from_slot(&slots[i]);
+
+        if (h->p11->C_GetTokenInfo(id, &info) != CKR_OK
+            || !(info.flags & CKF_TOKEN_INITIALIZED)
+            || !p11_kit_uri_match_token_info(uri, &info))
+            continue;
+        h->slot = id;
+        h->token = info;
+        matches++;
+    }
+    if (matches == 0)
+        st = hsm_fail(HSM_ERR_NOT_FOUND, "no token matches %s", uri_text);
+    else if (matches > 1)
+        st = hsm_fail(HSM_ERR_PARAM, "%u tokens match %s", matches, uri_text);
+out:
+    if (slots != NULL)
+        PKCS11_release_all_slots(h->p11_ctx, slots, n_slots);
+    p11_kit_uri_free(uri);
+    return st;
+}
+
+/* Read the PIN's first line; the file must be its owner's alone. */
+static enum hsm_status pin_read(const char *path, char *pin, size_t room,
+                                size_t *len)
+{
+    enum hsm_status st = HSM_OK;
+    struct stat sb;
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return hsm_fail(HSM_ERR_CONFIG, "%s: %s", path, strerror(errno));
+    if (fstat(fd, &sb) != 0 || !S_ISREG(sb.st_mode)
+        || (sb.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        st = hsm_fail(HSM_ERR_CONFIG,
+                      "%s: must be a file that only its owner can read", path);
+    } else if ((n = read(fd, pin, room)) <= 0 || (size_t)n == room) {
+        st = hsm_fail(HSM_ERR_CONFIG, "%s: empty or too long", path);
+    }
+    close(fd);
+    if (st != HSM_OK)
+        return st;
+    *len = 0;
+    while (*len < (size_t)n && pin[*len] != '\n' && pin[*len] != '\r')
+        ++*len;
+    return HSM_OK;
+}
+
+static enum hsm_status login(struct hsm *h, const char *pin_file)
+{
+    char pin[PIN_MAX];
+    size_t len = 0;
+    enum hsm_status st;
+
+    st = HSM_CALL(h, C_OpenSession, h->slot, CKF_SERIAL_SESSION, NULL, NULL,
+                  &h->anchor);
+    if (st != HSM_OK || pin_file == NULL)
+        return st;
+    if ((st = pin_read(pin_file, pin, sizeof(pin), &len)) != HSM_OK)
+        goto out;
+    st = HSM_CALL(h, C_Login, h->anchor, CKU_USER, (CK_UTF8CHAR *)pin, len);
+out:
+    OPENSSL_cleanse(pin, sizeof(pin)); /* all of it, on every path */
+    return st;
+}
+
+enum hsm_status hsm_open(const struct hsm_config *cfg, struct hsm **out)
+{
+    enum hsm_status st;
+    struct hsm *h;
+
+    if (cfg->module == NULL || cfg->token == NULL || cfg->sessions < 1
+        || cfg->sessions > 1024)
+        return hsm_fail(HSM_ERR_PARAM, "module, token or sessions missing");
+    if ((h = calloc(1, sizeof(*h))) == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    h->pid = getpid();
+    h->anchor = CK_INVALID_HANDLE;
+    h->max = cfg->sessions;
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->freed, NULL);
+    if ((h->idle = calloc(h->max, sizeof(*h->idle))) == NULL)
+        st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    else if ((st = module_load(h, cfg->module)) == HSM_OK
+             && (st = token_choose(h, cfg->token)) == HSM_OK)
+        st = login(h, cfg->pin_file);
+    if (st != HSM_OK) {
+        hsm_close(h);
+        return st;
+    }
+    *out = h;
+    return HSM_OK;
+}
+
+void hsm_close(struct hsm *h)
+{
+    if (h == NULL)
+        return;
+    /* In a forked child the module's state is the parent's: leave it. */
+    if (getpid() == h->pid && h->p11_ctx != NULL && !atomic_load(&exiting)) {
+        hsm_sessions_close(h);
+        PKCS11_CTX_unload(h->p11_ctx);
+        PKCS11_CTX_free(h->p11_ctx);
+    }
+    if (h->dl != NULL)
+        dlclose(h->dl);
+    pthread_cond_destroy(&h->freed);
+    pthread_mutex_destroy(&h->lock);
+    free(h->idle);
+    free(h);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From PKCS#11's many return values to the few things a caller can do.
+ */
+#include "internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static _Thread_local char last_error[256];
+
+#define CK(rv, st)  \
+    {               \
+        rv, st, #rv \
+    }
+static const struct {
+    CK_RV rv;
+    enum hsm_status st;
+    const char *name;
+} table[] = {
+    CK(CKR_OK, HSM_OK),
+    CK(CKR_HOST_MEMORY, HSM_ERR_MEMORY),
+    CK(CKR_DEVICE_MEMORY, HSM_ERR_MEMORY),
+    CK(CKR_ARGUMENTS_BAD, HSM_ERR_PARAM),
+    CK(CKR_ATTRIBUTE_TYPE_INVALID, HSM_ERR_PARAM),
+    CK(CKR_ATTRIBUTE_VALUE_INVALID, HSM_ERR_PARAM),
+    CK(CKR_TEMPLATE_INCOMPLETE, HSM_ERR_PARAM),
+    CK(CKR_TEMPLATE_INCONSISTENT, HSM_ERR_PARAM),
+    CK(CKR_DATA_INVALID, HSM_ERR_PARAM),
+    CK(CKR_DATA_LEN_RANGE, HSM_ERR_PARAM),
+    CK(CKR_MECHANISM_PARAM_INVALID, HSM_ERR_PARAM),
+    CK(CKR_MECHANISM_INVALID, HSM_ERR_MECH),
+    CK(CKR_FUNCTION_NOT_SUPPORTED, HSM_ERR_MECH),
+    CK(CKR_KEY_SIZE_RANGE, HSM_ERR_MECH),
+    CK(CKR_KEY_TYPE_INCONSISTENT, HSM_ERR_MECH),
+    CK(CKR_CURVE_NOT_SUPPORTED, HSM_ERR_MECH),
+    CK(CKR_KEY_FUNCTION_NOT_PERMITTED, HSM_ERR_DENIED),
+    CK(CKR_ATTRIBUTE_SENSITIVE, HSM_ERR_DENIED),
+    CK(CKR_ATTRIBUTE_READ_ONLY, HSM_ERR_DENIED),
+    CK(CKR_SESSION_READ_ONLY, HSM_ERR_DENIED),
+    CK(CKR_TOKEN_WRITE_PROTECTED, HSM_ERR_DENIED),
+    CK(CKR_BUFFER_TOO_SMALL, HSM_ERR_BUFFER),
+    CK(CKR_PIN_INCORRECT, HSM_ERR_PIN),
+    CK(CKR_PIN_INVALID, HSM_ERR_PIN),
+    CK(CKR_PIN_LEN_RANGE, HSM_ERR_PIN),
+    CK(CKR_PIN_EXPIRED, HSM_ERR_PIN),
+    CK(CKR_PIN_LOCKED, HSM_ERR_PIN),
+    CK(CKR_USER_PIN_NOT_INITIALIZED, HSM_ERR_PIN),
+    CK(CKR_USER_ALREADY_LOGGED_IN, HSM_OK), /* login is per process */
+    CK(CKR_USER_NOT_LOGGED_IN, HSM_ERR_GONE),
+    CK(CKR_CRYPTOKI_NOT_INITIALIZED, HSM_ERR_GONE),
+    CK(CKR_DEVICE_REMOVED, HSM_ERR_GONE),
+    CK(CKR_TOKEN_NOT_PRESENT, HSM_ERR_GONE),
+    CK(CKR_TOKEN_NOT_RECOGNIZED, HSM_ERR_GONE),
+    CK(CKR_SLOT_ID_INVALID, HSM_ERR_GONE),
+    CK(CKR_KEY_HANDLE_INVALID, HSM_ERR_GONE),
+    CK(CKR_OBJECT_HANDLE_INVALID, HSM_ERR_GONE),
+    CK(CKR_SESSION_CLOSED, HSM_ERR_SESSION),
+    CK(CKR_SESSION_HANDLE_INVALID, HSM_ERR_SESSION),
+    CK(CKR_SESSION_COUNT, HSM_ERR_SESSION),
+    CK(CKR_OPERATION_ACTIVE, HSM_ERR_SESSION),
+    CK(CKR_OPERATION_NOT_INITIALIZED, HSM_ERR_SESSION),
+    CK(CKR_DEVICE_ERROR, HSM_ERR_DEVICE),
+    CK(CKR_FUNCTION_FAILED, HSM_ERR_DEVICE),
+    CK(CKR_GENERAL_ERROR, HSM_ERR_DEVICE),
+};
+#undef CK
+
+enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv)
+{
+    enum hsm_status st = HSM_ERR_DEVICE;
+    const char *name = "unknown CKR";
+
+    if (rv == CKR_OK)
+        return HSM_OK;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if (table[i].rv == rv) {
+            st = table[i].st;
+            name = table[i].name;
+            break;
+        }
+    }
+    if (st != HSM_OK)
+        snprintf(last_error, sizeof(last_error), "%s: %s (0x%lx)", fn, name,
+                 (unsigned long)rv);
+    return st;
+}
+
+enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(last_error, sizeof(last_error), fmt, ap);
+    va_end(ap);
+    return st;
+}
+
+const char *hsm_last_error(void)
+{
+    return last_error;
+}
+
+const char *hsm_status_name(enum hsm_status st)
+{
+    static const char *const names[] = {
+        [HSM_OK] = "HSM_OK",
+        [HSM_ERR_PARAM] = "HSM_ERR_PARAM",
+        [HSM_ERR_MEMORY] = "HSM_ERR_MEMORY",
+        [HSM_ERR_CONFIG] = "HSM_ERR_CONFIG",
+        [HSM_ERR_NOT_FOUND] = "HSM_ERR_NOT_FOUND",
+        [HSM_ERR_PIN] = "HSM_ERR_PIN",
+        [HSM_ERR_MECH] = "HSM_ERR_MECH",
+        [HSM_ERR_DENIED] = "HSM_ERR_DENIED",
+        [HSM_ERR_BUFFER] = "HSM_ERR_BUFFER",
+        [HSM_ERR_SESSION] = "HSM_ERR_SESSION",
+        [HSM_ERR_GONE] = "HSM_ERR_GONE",
+        [HSM_ERR_DEVICE] = "HSM_ERR_DEVICE",
+    };
+
+    return (size_t)st < sizeof(names) / sizeof(names[0]) ? names[st]
+                                                         : "HSM_ERR_?";
+}
