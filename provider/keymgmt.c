@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Key management for RSA, EC and Ed25519: one set of functions, since all
+ * that differs is left to the default provider's key of the same type.
+ */
+#include "prov.h"
+
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+#include <string.h>
+
+static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new;
+static OSSL_FUNC_keymgmt_free_fn key_free;
+static OSSL_FUNC_keymgmt_load_fn key_load;
+static OSSL_FUNC_keymgmt_dup_fn key_dup;
+static OSSL_FUNC_keymgmt_has_fn key_has;
+static OSSL_FUNC_keymgmt_match_fn key_match;
+static OSSL_FUNC_keymgmt_validate_fn key_validate;
+static OSSL_FUNC_keymgmt_get_params_fn key_get_params;
+static OSSL_FUNC_keymgmt_gettable_params_fn key_gettable_params;
+static OSSL_FUNC_keymgmt_import_fn key_import;
+static OSSL_FUNC_keymgmt_export_fn key_export;
+static OSSL_FUNC_keymgmt_import_types_fn key_types;
+static OSSL_FUNC_keymgmt_query_operation_name_fn ec_query_operation_name;
+static OSSL_FUNC_keymgmt_gen_init_fn rsa_gen_init, ec_gen_init,
+    ed25519_gen_init;
+static OSSL_FUNC_keymgmt_gen_set_params_fn gen_set_params;
+static OSSL_FUNC_keymgmt_gen_settable_params_fn gen_settable_params;
+static OSSL_FUNC_keymgmt_gen_fn gen;
+static OSSL_FUNC_keymgmt_gen_cleanup_fn gen_cleanup;
+
+static struct prov_key *key_new(struct prov_ctx *prov, enum hsm_key_type type)
+{
+    struct prov_key *key = calloc(1, sizeof(*key));
+
+    if (key == NULL)
+        return NULL;
+    atomic_init(&key->refs, 1);
+    key->prov = prov;
+    key->type = type;
+    return key;
+}
+
+static void *rsa_new(void *vprov)
+{
+    return key_new(vprov, HSM_KEY_RSA);
+}
+
+static void *ec_new(void *vprov)
+{
+    return key_new(vprov, HSM_KEY_EC);
+}
+
+static void *ed25519_new(void *vprov)
+{
+    return key_new(vprov, HSM_KEY_ED25519);
+}
+
+static void key_free(void *vkey)
+{
+    prov_key_free(vkey);
+}
+
+/* The reference is a pointer that the store made; it becomes the caller's. */
+static void *key_load(const void *ref, size_t ref_len)
+{
+    struct prov_key *key;
+
+    if (ref == NULL || ref_len != sizeof(key))
+        return NULL;
+    memcpy(&key, ref, sizeof(key));
+    memset((void *)(uintptr_t)ref, 0, ref_len);
+    return key;
+}
+
+/* Keys do not change once they are made, so a reference does. */
+static void *key_dup(const void *vkey, int selection)
+{
+    (void)selection;
+    return prov_key_ref((struct prov_key *)(uintptr_t)vkey);
+}
+
+static int key_has(const void *vkey, int selection)
+{
+    const struct prov_key *key = vkey;
+
+    if (key == NULL)
+        return 0;
+    if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) && key->hsm == NULL
+        && !key->soft_private)
+        return 0;
+    return key->soft != NULL || !(selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY);
+}
+
+static int key_match(const void *va, const void *vb, int selection)
+{
+    const struct prov_key *a = va, *b = vb;
+
+    (void)selection; /* equal public parts mean equal everything */
+    return a->soft != NULL && b->soft != NULL
+           && EVP_PKEY_eq(a->soft, b->soft) == 1;
+}
+
+static int key_validate(const void *vkey, int selection, int check)
+{
+    const struct prov_key *key = vkey;
+    EVP_PKEY_CTX *ctx;
+    int ok;
+
+    (void)check;
+    if (key->soft == NULL || !key_has(key, selection))
+        return 0;
+    ctx = EVP_PKEY_CTX_new_from_pkey(key->prov->soft, key->soft, NULL);
+    ok = ctx != NULL && EVP_PKEY_public_check(ctx) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static int key_get_params(void *vkey, OSSL_PARAM params[])
+{
+    const struct prov_key *key = vkey;
+
+    return key->soft != NULL && EVP_PKEY_get_params(key->soft, params);
+}
+
+static const OSSL_PARAM *key_gettable_params(void *vprov)
+{
+    static const OSSL_PARAM table[] = {
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_X, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_PUB_Y, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    (void)vprov;
+    return table;
+}
+
+static int key_import(void *vkey, int selection, const OSSL_PARAM params[])
+{
+    struct prov_key *key = vkey;
+    EVP_PKEY_CTX *ctx;
+    int ok;
+
+    if (key->soft != NULL)
+        return 0;
+    ctx = EVP_PKEY_CTX_new_from_name(key->prov->soft,
+                                     prov_key_type_name(key->type), NULL);
+    ok = ctx != NULL && EVP_PKEY_fromdata_init(ctx) > 0
+         && EVP_PKEY_fromdata(ctx, &key->soft, selection,
+                              (OSSL_PARAM *)(uintptr_t)params)
+                > 0;
+    EVP_PKEY_CTX_free(ctx);
+    if (ok)
+        key->soft_private =
+            (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)
+            && (OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_PRIV_KEY)
+                || OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_D));
+    return ok;
+}
+
+/*
+ * Refusing here what can't be exported is what makes OpenSSL come to our
+ * signatures with a token's key, rather than to the default provider's with
+ * a public key that can't sign.
+ */
+static int key_export(void *vkey, int selection, OSSL_CALLBACK *cb, void *arg)
+{
+    struct prov_key *key = vkey;
+
+    if (key->soft == NULL
+        || (key->hsm != NULL && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)))
+        return 0;
+    return EVP_PKEY_export(key->soft, selection, cb, arg);
+}
+
+static const OSSL_PARAM *key_types(int selection)
+{
+    (void)selection;
+    return key_gettable_params(NULL) + 5; /* from the group name on */
+}
+
+static const char *ec_query_operation_name(int op)
+{
+    switch (op) {
+    case OSSL_OP_SIGNATURE:
+        return "ECDSA";
+    case OSSL_OP_KEYEXCH:
+        return "ECDH";
+    default:
+        return NULL;
+    }
+}
+
+/* ---- generation: in the token where a URI names the pair to be made ---- */
+
+struct gen_ctx {
+    struct prov_ctx *prov;
+    enum hsm_key_type type;
+    enum hsm_curve curve;
+    size_t bits;
+    char *uri;
+};
+
+static void *gen_init(struct prov_ctx *prov, enum hsm_key_type type,
+                      int selection, const OSSL_PARAM params[])
+{
+    struct gen_ctx *g;
+
+    if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR)
+        || (g = calloc(1, sizeof(*g))) == NULL)
+        return NULL;
+    g->prov = prov;
+    g->type = type;
+    g->curve = type == HSM_KEY_EC ? HSM_CURVE_P256 : HSM_CURVE_NONE;
+    g->bits = 2048;
+    if (!gen_set_params(g, params)) {
+        gen_cleanup(g);
+        return NULL;
+    }
+    return g;
+}
+
+static void *rsa_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
+{
+    return gen_init(vprov, HSM_KEY_RSA, selection, p);
+}
+
+static void *ec_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
+{
+    return gen_init(vprov, HSM_KEY_EC, selection, p);
+}
+
+static void *ed25519_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
+{
+    return gen_init(vprov, HSM_KEY_ED25519, selection, p);
+}
+
+static bool curve_by_name(const char *name, enum hsm_curve *curve)
+{
+    static const struct {
+        const char *name;
+        enum hsm_curve curve;
+    } names[] = {
+        { "P-256", HSM_CURVE_P256 },     { "prime256v1", HSM_CURVE_P256 },
+        { "secp256r1", HSM_CURVE_P256 }, { "P-384", HSM_CURVE_P384 },
+        { "secp384r1", HSM_CURVE_P384 }, { "P-521", HSM_CURVE_P521 },
+        { "secp521r1", HSM_CURVE_P521 },
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (OPENSSL_strcasecmp(names[i].name, name) == 0) {
+            *curve = names[i].curve;
+            return true;
+        }
+    }
+    return false;
+}
+
+static int gen_set_params(void *vg, const OSSL_PARAM params[])
+{
+    struct gen_ctx *g = vg;
+    const char *text = NULL;
+    enum hsm_curve curve = g->curve; /* committed last: all or nothing */
+    size_t bits = g->bits;
+    char *uri = NULL;
+    const OSSL_PARAM *p;
+
+    if (params == NULL)
+        return 1;
+    p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
+    if (p != NULL
+        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text)
+            || !curve_by_name(text, &curve)))
+        goto bad;
+    p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_BITS);
+    if (p != NULL
+        && (!OSSL_PARAM_get_size_t(p, &bits) || bits < 2048 || bits > 16384))
+        goto bad;
+    p = OSSL_PARAM_locate_const(params, "pkcs11_uri");
+    if (p != NULL
+        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text)
+            || (uri = strdup(text)) == NULL))
+        goto bad;
+    g->curve = curve;
+    g->bits = bits;
+    if (uri != NULL) {
+        free(g->uri);
+        g->uri = uri;
+    }
+    return 1;
+bad:
+    prov_raise(g->prov, PROV_E_PARAM, "%s", p->key);
+    return 0;
+}
+
+static const OSSL_PARAM *gen_settable_params(void *vg, void *vprov)
+{
+    static const OSSL_PARAM table[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, NULL),
+        OSSL_PARAM_utf8_string("pkcs11_uri", NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    (void)vg;
+    (void)vprov;
+    return table;
+}
+
+static struct prov_key *gen_in_token(const struct gen_ctx *g)
+{
+    struct hsm *h = prov_hsm(g->prov);
+    struct prov_key *key = NULL;
+    struct hsm_key *hsm = NULL;
+    enum hsm_status st;
+
+    if (h == NULL)
+        return NULL;
+    st = hsm_generate(h, g->type, g->curve, g->bits, g->uri, &hsm);
+    if (st == HSM_OK)
+        key = prov_key_from_hsm(g->prov, hsm);
+    else
+        prov_raise_hsm(g->prov, st);
+    hsm_key_free(hsm);
+    return key;
+}
+
+/* Whoever did not ask for the token gets an ordinary key. */
+static struct prov_key *gen_soft(const struct gen_ctx *g)
+{
+    static const char *const groups[] = {
+        [HSM_CURVE_NONE] = "",
+        [HSM_CURVE_P256] = "P-256",
+        [HSM_CURVE_P384] = "P-384",
+        [HSM_CURVE_P521] = "P-521",
+    };
+    struct prov_key *key = key_new(g->prov, g->type);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(
+        g->prov->soft, prov_key_type_name(g->type), NULL);
+    int ok = key != NULL && ctx != NULL && EVP_PKEY_keygen_init(ctx) > 0;
+
+    if (g->type == HSM_KEY_RSA)
+        ok = ok && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)g->bits) > 0;
+    else if (g->type == HSM_KEY_EC)
+        ok = ok && EVP_PKEY_CTX_set_group_name(ctx, groups[g->curve]) > 0;
+    ok = ok && EVP_PKEY_generate(ctx, &key->soft) > 0;
+    EVP_PKEY_CTX_free(ctx);
+    if (!ok) {
+        prov_key_free(key);
+        return NULL;
+    }
+    key->soft_private = true;
+    return key;
+}
+
+static void *gen(void *vg, OSSL_CALLBACK *cb, void *arg)
+{
+    const struct gen_ctx *g = vg;
+
+    (void)cb;
+    (void)arg;
+    return g->uri != NULL ? gen_in_token(g) : gen_soft(g);
+}
+
+static void gen_cleanup(void *vg)
+{
+    struct gen_ctx *g = vg;
+
+    if (g == NULL)
+        return;
+    free(g->uri);
+    free(g);
+}
+
+#define KEYMGMT_COMMON                                                        \
+    { OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))key_free },                     \
+        { OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))key_load },                 \
+        { OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))key_dup },                   \
+        { OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))key_has },                   \
+        { OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))key_match },               \
+        { OSSL_FUNC_KEYMGMT_VALIDATE, (void (*)(void))key_validate },         \
+        { OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))key_get_params },     \
+        { OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS,                                  \
+          (void (*)(void))key_gettable_params },                              \
+        { OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))key_import },             \
+        { OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))key_types },        \
+        { OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))key_export },             \
+        { OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))key_types },        \
+        { OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, (void (*)(void))gen_set_params }, \
+        { OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS,                              \
+          (void (*)(void))gen_settable_params },                              \
+        { OSSL_FUNC_KEYMGMT_GEN, (void (*)(void))gen },                       \
+    {                                                                         \
+        OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))gen_cleanup            \
+    }
+
+const OSSL_DISPATCH prov_rsa_keymgmt_functions[] = {
+    { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))rsa_new },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))rsa_gen_init },
+    KEYMGMT_COMMON,
+    { 0, NULL },
+};
+
+const OSSL_DISPATCH prov_ec_keymgmt_functions[] = {
+    { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ec_new },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))ec_gen_init },
+    { OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME,
+      (void (*)(void))ec_query_operation_name },
+    KEYMGMT_COMMON,
+    { 0, NULL },
+};
+
+const OSSL_DISPATCH prov_ed25519_keymgmt_functions[] = {
+    { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ed25519_new },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))ed25519_gen_init },
+    KEYMGMT_COMMON,
+    { 0, NULL },
+};

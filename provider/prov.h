@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the provider `sealed` share.
+ *
+ * A key is a pair: `soft` holds what is public (or all of it, for a software
+ * key that OpenSSL imports into us) as a key of a private library context
+ * that has nothing but the default provider; `hsm` is the private key in the
+ * token, or NULL.  Whatever needs no private key is answered by `soft`.
+ */
+#ifndef PROV_H
+#define PROV_H
+
+#include "hsm.h"
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PROV_NAME "sealed"
+
+#define PROV_REASONS(X)                                 \
+    X(PROV_E_CONFIG, "provider configuration is wrong") \
+    X(PROV_E_MEMORY, "out of memory")                   \
+    X(PROV_E_PARAM, "refused parameter")                \
+    X(PROV_E_NOT_FOUND, "not found in the token")       \
+    X(PROV_E_PIN, "PIN refused by the token")           \
+    X(PROV_E_MECH, "the token can't do this")           \
+    X(PROV_E_DENIED, "forbidden for this key")          \
+    X(PROV_E_GONE, "the token is gone")                 \
+    X(PROV_E_DEVICE, "the token reports a failure")     \
+    X(PROV_E_DIGEST, "digest not supported or not set") \
+    X(PROV_E_LENGTH, "wrong length of input or output") \
+    X(PROV_E_SIGNATURE, "malformed signature")          \
+    X(PROV_E_KEY, "the key's public part can't be used")
+
+enum prov_reason {
+    PROV_E_NONE,
+#define X(name, text) name,
+    PROV_REASONS(X)
+#undef X
+};
+
+struct prov_ctx {
+    const OSSL_CORE_HANDLE *core;
+    OSSL_FUNC_core_new_error_fn *new_error;
+    OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
+    OSSL_FUNC_core_vset_error_fn *vset_error;
+    OSSL_LIB_CTX *soft; /* the default provider alone */
+    char *module, *token, *pin_file;
+    size_t sessions; /* all of the above: read-only after init */
+    pthread_mutex_t lock;
+    struct hsm *hsm;  /* guarded by lock; opened at first use */
+    bool pin_refused; /* guarded by lock; never send it again */
+};
+
+/* Raise on OpenSSL's error queue, once, where the cause is known. */
+#define prov_raise(prov, reason, ...)                                         \
+    prov_raise_at((prov), (reason), OPENSSL_FILE, OPENSSL_LINE, OPENSSL_FUNC, \
+                  __VA_ARGS__)
+void prov_raise_at(const struct prov_ctx *prov, enum prov_reason reason,
+                   const char *file, int line, const char *func,
+                   const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+enum prov_reason prov_reason_of(enum hsm_status st);
+/* prov_raise() with what hsm/ has to say about st. */
+#define prov_raise_hsm(prov, st) \
+    prov_raise((prov), prov_reason_of(st), "%s", hsm_last_error())
+extern const OSSL_ITEM prov_reasons[];
+
+/* The token, opened by the first caller; NULL and an error raised if not. */
+struct hsm *prov_hsm(struct prov_ctx *prov);
+
+/* ---- keys ---- */
+
+struct prov_key {
+    atomic_uint refs;
+    struct prov_ctx *prov;
+    enum hsm_key_type type;
+    EVP_PKEY *soft;
+    bool soft_private; /* soft is a whole software key */
+    struct hsm_key *hsm;
+};
+
+/* OpenSSL's name of the type: "RSA", "EC", "ED25519". */
+const char *prov_key_type_name(enum hsm_key_type type);
+/* The key for what hsm_find() found; takes a reference of its own. */
+struct prov_key *prov_key_from_hsm(struct prov_ctx *prov, struct hsm_key *hsm);
+struct prov_key *prov_key_ref(struct prov_key *key);
+void prov_key_free(struct prov_key *key);
+
+/* ---- signatures ---- */
+
+/*
+ * One signing or verifying operation.  The digest is made here in software,
+ * the algorithms differ in what they do with it.
+ */
+struct prov_sig {
+    struct prov_ctx *prov;
+    struct prov_key *key;
+    bool jose; /* ECDSA: R || S of RFC 7518 3.4 rather than DER */
+    EVP_MD *md, *mgf1_md;
+    EVP_MD_CTX *md_ctx;
+    int pad, salt; /* RSA only: RSA_PKCS1_..._PADDING, RSA_PSS_SALTLEN_... */
+};
+
+void *prov_sig_new(void *vprov, const char *propq);
+void prov_sig_free(void *vsig);
+void *prov_sig_dup(void *vsig);
+int prov_sig_init(void *vsig, void *vkey, const OSSL_PARAM params[]);
+int prov_sig_set_md(struct prov_sig *sig, const char *name);
+int prov_sig_digest_init(struct prov_sig *sig, const char *md, void *vkey,
+                         const OSSL_PARAM params[]);
+int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len);
+/* The digest of all updates; room is EVP_MAX_MD_SIZE. */
+int prov_sig_digest_end(struct prov_sig *sig, unsigned char *out, size_t *len);
+/* A context of the software key, with digest and padding as in sig. */
+EVP_PKEY_CTX *prov_sig_soft(const struct prov_sig *sig, bool verify);
+int prov_sig_get_params(const struct prov_sig *sig, OSSL_PARAM params[],
+                        X509_ALGOR *alg);
+
+/* ---- the tables ---- */
+
+extern const OSSL_DISPATCH prov_store_functions[];
+extern const OSSL_DISPATCH prov_rsa_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_ec_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_ed25519_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_rsa_sig_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_sig_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_jose_sig_functions[];
+extern const OSSL_DISPATCH prov_eddsa_sig_functions[];
+
+#endif

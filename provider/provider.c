@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The provider itself: configuration, the token's life, the algorithm tables.
+ */
+#include "prov.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SESSIONS_DEFAULT 16
+
+const OSSL_ITEM prov_reasons[] = {
+#define X(name, text) { name, (void *)(uintptr_t)(text) },
+    PROV_REASONS(X)
+#undef X
+        { 0, NULL },
+};
+
+void prov_raise_at(const struct prov_ctx *prov, enum prov_reason reason,
+                   const char *file, int line, const char *func,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    prov->new_error(prov->core);
+    prov->set_error_debug(prov->core, file, line, func);
+    prov->vset_error(prov->core, (uint32_t)reason, fmt, ap);
+    va_end(ap);
+}
+
+enum prov_reason prov_reason_of(enum hsm_status st)
+{
+    switch (st) {
+    case HSM_OK:
+        return PROV_E_NONE;
+    case HSM_ERR_PARAM:
+        return PROV_E_PARAM;
+    case HSM_ERR_MEMORY:
+        return PROV_E_MEMORY;
+    case HSM_ERR_CONFIG:
+        return PROV_E_CONFIG;
+    case HSM_ERR_NOT_FOUND:
+        return PROV_E_NOT_FOUND;
+    case HSM_ERR_PIN:
+        return PROV_E_PIN;
+    case HSM_ERR_MECH:
+        return PROV_E_MECH;
+    case HSM_ERR_DENIED:
+        return PROV_E_DENIED;
+    case HSM_ERR_BUFFER:
+        return PROV_E_LENGTH;
+    case HSM_ERR_SESSION:
+    case HSM_ERR_GONE:
+        return PROV_E_GONE;
+    case HSM_ERR_DEVICE:
+        return PROV_E_DEVICE;
+    }
+    return PROV_E_DEVICE;
+}
+
+struct hsm *prov_hsm(struct prov_ctx *prov)
+{
+    const struct hsm_config cfg = { prov->module, prov->token, prov->pin_file,
+                                    prov->sessions };
+    enum hsm_status st = HSM_OK;
+    bool refused;
+    struct hsm *h;
+
+    /*
+     * Held over hsm_open(): whoever comes meanwhile needs the token just the
+     * same.  The module's own use of OpenSSL does not come back here.
+     */
+    pthread_mutex_lock(&prov->lock);
+    refused = prov->pin_refused;
+    if (prov->hsm == NULL && !refused) {
+        st = hsm_open(&cfg, &prov->hsm);
+        prov->pin_refused = st == HSM_ERR_PIN;
+    }
+    h = prov->hsm;
+    pthread_mutex_unlock(&prov->lock);
+    if (refused)
+        prov_raise(prov, PROV_E_PIN, "refused before, not sent again");
+    else if (st != HSM_OK)
+        prov_raise_hsm(prov, st);
+    return h;
+}
+
+static const OSSL_ALGORITHM keymgmt_table[] = {
+    { "RSA:rsaEncryption:1.2.840.113549.1.1.1",
+      "provider=sealed,sealed.sig=jose", prov_rsa_keymgmt_functions,
+      "RSA keys in a PKCS#11 token" },
+    { "EC:id-ecPublicKey:1.2.840.10045.2.1", "provider=sealed,sealed.sig=jose",
+      prov_ec_keymgmt_functions, "EC keys in a PKCS#11 token" },
+    { "ED25519:1.3.101.112", "provider=sealed,sealed.sig=jose",
+      prov_ed25519_keymgmt_functions, "Ed25519 keys in a PKCS#11 token" },
+    { NULL, NULL, NULL, NULL },
+};
+
+/* A JWS wants ECDSA as R || S; for the others both forms are the same. */
+static const OSSL_ALGORITHM signature_table[] = {
+    { "RSA:rsaEncryption:1.2.840.113549.1.1.1",
+      "provider=sealed,sealed.sig=jose", prov_rsa_sig_functions,
+      "RSA signatures by a PKCS#11 token" },
+    { "ECDSA", "provider=sealed", prov_ecdsa_sig_functions,
+      "ECDSA signatures by a PKCS#11 token" },
+    { "ECDSA", "provider=sealed,sealed.sig=jose", prov_ecdsa_jose_sig_functions,
+      "ECDSA signatures by a PKCS#11 token, R || S of RFC 7518" },
+    { "ED25519:1.3.101.112", "provider=sealed,sealed.sig=jose",
+      prov_eddsa_sig_functions, "Ed25519 signatures by a PKCS#11 token" },
+    { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM store_table[] = {
+    { "pkcs11", "provider=sealed", prov_store_functions,
+      "RFC 7512 URIs of keys and certificates" },
+    { NULL, NULL, NULL, NULL },
+};
+
+static OSSL_FUNC_provider_teardown_fn teardown;
+static OSSL_FUNC_provider_gettable_params_fn gettable_params;
+static OSSL_FUNC_provider_get_params_fn get_params;
+static OSSL_FUNC_provider_query_operation_fn query_operation;
+static OSSL_FUNC_provider_get_reason_strings_fn get_reason_strings;
+
+static void teardown(void *vprov)
+{
+    struct prov_ctx *prov = vprov;
+
+    if (prov == NULL)
+        return;
+    hsm_close(prov->hsm);
+    OSSL_LIB_CTX_free(prov->soft);
+    pthread_mutex_destroy(&prov->lock);
+    free(prov->module);
+    free(prov->token);
+    free(prov->pin_file);
+    free(prov);
+}
+
+static const OSSL_PARAM *gettable_params(void *vprov)
+{
+    static const OSSL_PARAM table[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
+        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL), OSSL_PARAM_END
+    };
+
+    (void)vprov;
+    return table;
+}
+
+static int get_params(void *vprov, OSSL_PARAM params[])
+{
+    static const char *const texts[][2] = {
+        { OSSL_PROV_PARAM_NAME, "capif-hsm sealed provider" },
+        { OSSL_PROV_PARAM_VERSION, CAPIF_HSM_VERSION },
+        { OSSL_PROV_PARAM_BUILDINFO, CAPIF_HSM_VERSION },
+    };
+    OSSL_PARAM *p;
+
+    (void)vprov;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        p = OSSL_PARAM_locate(params, texts[i][0]);
+        if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, texts[i][1]))
+            return 0;
+    }
+    p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+    return p == NULL || OSSL_PARAM_set_int(p, 1);
+}
+
+static const OSSL_ALGORITHM *query_operation(void *vprov, int op, int *no_cache)
+{
+    (void)vprov;
+    *no_cache = 0;
+    switch (op) {
+    case OSSL_OP_KEYMGMT:
+        return keymgmt_table;
+    case OSSL_OP_SIGNATURE:
+        return signature_table;
+    case OSSL_OP_STORE:
+        return store_table;
+    default:
+        return NULL;
+    }
+}
+
+static const OSSL_ITEM *get_reason_strings(void *vprov)
+{
+    (void)vprov;
+    return prov_reasons;
+}
+
+static const OSSL_DISPATCH provider_functions[] = {
+    { OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown },
+    { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params },
+    { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params },
+    { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query_operation },
+    { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS,
+      (void (*)(void))get_reason_strings },
+    { 0, NULL },
+};
+
+/* Read our options out of the provider's section; a wrong one names itself. */
+static int configure(struct prov_ctx *prov,
+                     OSSL_FUNC_core_get_params_fn *core_get_params)
+{
+    char *module = NULL, *token = NULL, *pin_file = NULL, *sessions = NULL;
+    char *end = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr("pkcs11-module", &module, 0),
+        OSSL_PARAM_utf8_ptr("token", &token, 0),
+        OSSL_PARAM_utf8_ptr("pin-file", &pin_file, 0),
+        OSSL_PARAM_utf8_ptr("sessions", &sessions, 0),
+        OSSL_PARAM_END,
+    };
+
+    if (!core_get_params(prov->core, params))
+        return 0;
+    if (module == NULL || module[0] != '/') {
+        prov_raise(prov, PROV_E_CONFIG,
+                   "pkcs11-module must be an absolute path");
+        return 0;
+    }
+    prov->sessions = SESSIONS_DEFAULT;
+    if (sessions != NULL) {
+        unsigned long n = strtoul(sessions, &end, 10);
+
+        if (sessions[0] < '0' || sessions[0] > '9' || *end != '\0' || n < 1
+            || n > 1024) {
+            prov_raise(prov, PROV_E_CONFIG, "sessions = %s: must be 1 to 1024",
+                       sessions);
+            return 0;
+        }
+        prov->sessions = n;
+    }
+    prov->module = strdup(module);
+    prov->token = strdup(token != NULL ? token : "pkcs11:");
+    prov->pin_file = pin_file != NULL ? strdup(pin_file) : NULL;
+    if (prov->module == NULL || prov->token == NULL
+        || (pin_file != NULL && prov->pin_file == NULL)) {
+        prov_raise(prov, PROV_E_MEMORY, "in OSSL_provider_init()");
+        return 0;
+    }
+    return 1;
+}
+
+__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
+
+int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
+                       const OSSL_DISPATCH **out, void **provctx)
+{
+    OSSL_FUNC_core_get_params_fn *core_get_params = NULL;
+    struct prov_ctx *prov = calloc(1, sizeof(*prov));
+
+    if (prov == NULL)
+        return 0;
+    prov->core = core;
+    pthread_mutex_init(&prov->lock, NULL);
+    for (; in->function_id != 0; in++) {
+        if (in->function_id == OSSL_FUNC_CORE_GET_PARAMS)
+            core_get_params = OSSL_FUNC_core_get_params(in);
+        else if (in->function_id == OSSL_FUNC_CORE_NEW_ERROR)
+            prov->new_error = OSSL_FUNC_core_new_error(in);
+        else if (in->function_id == OSSL_FUNC_CORE_SET_ERROR_DEBUG)
+            prov->set_error_debug = OSSL_FUNC_core_set_error_debug(in);
+        else if (in->function_id == OSSL_FUNC_CORE_VSET_ERROR)
+            prov->vset_error = OSSL_FUNC_core_vset_error(in);
+    }
+    if (core_get_params == NULL || prov->new_error == NULL
+        || prov->set_error_debug == NULL || prov->vset_error == NULL
+        || !configure(prov, core_get_params)
+        || (prov->soft = OSSL_LIB_CTX_new()) == NULL
+        || OSSL_PROVIDER_load(prov->soft, "default") == NULL) {
+        teardown(prov);
+        return 0;
+    }
+    *out = provider_functions;
+    *provctx = prov;
+    return 1;
+}

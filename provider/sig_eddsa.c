@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ed25519 (RFC 8032): the whole message goes to the token at once, since
+ * pure EdDSA reads it twice.
+ */
+#include "prov.h"
+
+#include <openssl/x509.h>
+
+#define SIG_LEN 64
+
+static OSSL_FUNC_signature_digest_sign_init_fn eddsa_init;
+static OSSL_FUNC_signature_digest_sign_fn eddsa_sign;
+static OSSL_FUNC_signature_digest_verify_fn eddsa_verify;
+static OSSL_FUNC_signature_get_ctx_params_fn eddsa_get_ctx_params;
+static OSSL_FUNC_signature_gettable_ctx_params_fn eddsa_gettable_ctx_params;
+
+static int eddsa_init(void *vsig, const char *md, void *vkey,
+                      const OSSL_PARAM params[])
+{
+    struct prov_sig *sig = vsig;
+
+    if (md != NULL && md[0] != '\0') {
+        prov_raise(sig->prov, PROV_E_DIGEST, "Ed25519 takes none");
+        return 0;
+    }
+    return prov_sig_init(sig, vkey, params);
+}
+
+static int eddsa_sign(void *vsig, unsigned char *out, size_t *out_len,
+                      size_t room, const unsigned char *tbs, size_t tbs_len)
+{
+    const struct hsm_sign_params p = { .mech = HSM_MECH_EDDSA };
+    struct prov_sig *sig = vsig;
+    EVP_MD_CTX *ctx;
+    enum hsm_status st;
+    int ok;
+
+    if (out == NULL) {
+        *out_len = SIG_LEN;
+        return 1;
+    }
+    if (room < SIG_LEN) {
+        prov_raise(sig->prov, PROV_E_LENGTH, "Ed25519");
+        return 0;
+    }
+    *out_len = SIG_LEN;
+    if (sig->key->hsm != NULL) {
+        st = hsm_sign(sig->key->hsm, &p, tbs, tbs_len, out, out_len);
+        if (st != HSM_OK)
+            prov_raise_hsm(sig->prov, st);
+        return st == HSM_OK;
+    }
+    ctx = EVP_MD_CTX_new();
+    ok = ctx != NULL
+         && EVP_DigestSignInit_ex(ctx, NULL, NULL, sig->prov->soft, NULL,
+                                  sig->key->soft, NULL)
+         && EVP_DigestSign(ctx, out, out_len, tbs, tbs_len);
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static int eddsa_verify(void *vsig, const unsigned char *in, size_t in_len,
+                        const unsigned char *tbs, size_t tbs_len)
+{
+    struct prov_sig *sig = vsig;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    int ok = ctx != NULL
+             && EVP_DigestVerifyInit_ex(ctx, NULL, NULL, sig->prov->soft, NULL,
+                                        sig->key->soft, NULL)
+             && EVP_DigestVerify(ctx, in, in_len, tbs, tbs_len) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static int eddsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
+{
+    X509_ALGOR *alg = X509_ALGOR_new();
+    int ok =
+        alg != NULL
+        && X509_ALGOR_set0(alg, OBJ_nid2obj(NID_ED25519), V_ASN1_UNDEF, NULL);
+
+    ok = prov_sig_get_params(vsig, params, ok ? alg : NULL);
+    X509_ALGOR_free(alg);
+    return ok;
+}
+
+static const OSSL_PARAM *eddsa_gettable_ctx_params(void *vsig, void *vprov)
+{
+    static const OSSL_PARAM table[] = {
+        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    (void)vsig;
+    (void)vprov;
+    return table;
+}
+
+const OSSL_DISPATCH prov_eddsa_sig_functions[] = {
+    { OSSL_FUNC_SIGNATURE_NEWCTX, (void (*)(void))prov_sig_new },
+    { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free },
+    { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup },
+    { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))eddsa_init },
+    { OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))eddsa_sign },
+    { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))eddsa_init },
+    { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))eddsa_verify },
+    { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
+      (void (*)(void))eddsa_get_ctx_params },
+    { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
+      (void (*)(void))eddsa_gettable_ctx_params },
+    { 0, NULL },
+};
