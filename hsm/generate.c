@@ -104,9 +104,10 @@ enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
 
     if (st != HSM_OK)
         return st;
-    if ((st = hsm_session_get(h, &s)) != HSM_OK)
-        goto out;
+    /* It borrows a session, so it comes before ours: one must be enough. */
     if ((st = name_pair(h, uri, &name)) != HSM_OK)
+        goto out;
+    if ((st = hsm_session_get(h, &s)) != HSM_OK)
         goto out;
     if ((st = refuse_existing(h, s, &name)) != HSM_OK)
         goto out;

@@ -16,8 +16,8 @@
  * Lock order: hsm.lock, then nothing.  No lock is held across a C_*() call.
  */
 struct hsm {
-    PKCS11_CTX *p11_ctx; /* owns C_Initialize() and C_Finalize() */
-    void *dl;            /* a second reference to the loaded module */
+    struct hsm_module *module; /* owns C_Initialize() and C_Finalize() */
+    void *dl;                  /* a second reference to the loaded module */
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token;      /* to compare URIs with; all of the above are set

@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIN_MAX 256
+#define PIN_MAX   256
+#define SLOTS_MAX 256
 
 /*
  * At exit, a module's own destructors may run before whoever holds a struct
@@ -36,9 +37,81 @@ static void register_exit(void)
     (void)atexit(note_exit);
 }
 
+/*
+ * C_Initialize() and C_Finalize() are the process's, not a struct hsm's, so
+ * those that use the same loaded object share one entry.
+ */
+struct hsm_module {
+    struct hsm_module *next;
+    void *dl;
+    PKCS11_CTX *ctx;
+    pid_t pid; /* a child's modules are not its parent's */
+    unsigned refs;
+};
+static pthread_mutex_t modules_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hsm_module *modules; /* guarded by modules_lock */
+
+static enum hsm_status module_initialize(struct hsm *h, const char *path)
+{
+    struct hsm_module *m = calloc(1, sizeof(*m));
+
+    if (m == NULL || (m->ctx = PKCS11_CTX_new()) == NULL) {
+        free(m);
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    }
+    if (PKCS11_CTX_load(m->ctx, path) != 0) {
+        PKCS11_CTX_free(m->ctx);
+        free(m);
+        return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", path);
+    }
+    m->dl = h->dl;
+    m->pid = h->pid;
+    m->refs = 1;
+    m->next = modules;
+    modules = h->module = m;
+    return HSM_OK;
+}
+
+static enum hsm_status module_get(struct hsm *h, const char *path)
+{
+    enum hsm_status st = HSM_OK;
+    struct hsm_module *m;
+
+    /* Held over C_Initialize(), which nobody may overtake. */
+    pthread_mutex_lock(&modules_lock);
+    m = modules;
+    while (m != NULL && (m->dl != h->dl || m->pid != h->pid))
+        m = m->next;
+    if (m != NULL) {
+        m->refs++;
+        h->module = m;
+    } else {
+        st = module_initialize(h, path);
+    }
+    pthread_mutex_unlock(&modules_lock);
+    return st;
+}
+
+static void module_put(struct hsm_module *m)
+{
+    struct hsm_module **p = &modules;
+
+    pthread_mutex_lock(&modules_lock);
+    if (--m->refs == 0) {
+        while (*p != m)
+            p = &(*p)->next;
+        *p = m->next;
+        PKCS11_CTX_unload(m->ctx);
+        PKCS11_CTX_free(m->ctx);
+        free(m);
+    }
+    pthread_mutex_unlock(&modules_lock);
+}
+
 static enum hsm_status module_load(struct hsm *h, const char *path)
 {
     CK_C_GetFunctionList get;
+    enum hsm_status st;
 
     h->dl = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (h->dl == NULL)
@@ -46,21 +119,20 @@ static enum hsm_status module_load(struct hsm *h, const char *path)
     *(void **)&get = dlsym(h->dl, "C_GetFunctionList");
     if (get == NULL || get(&h->p11) != CKR_OK || h->p11 == NULL)
         return hsm_fail(HSM_ERR_CONFIG, "%s: not a PKCS#11 module", path);
-    if ((h->p11_ctx = PKCS11_CTX_new()) == NULL)
-        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    if (PKCS11_CTX_load(h->p11_ctx, path) != 0) {
-        PKCS11_CTX_free(h->p11_ctx);
-        h->p11_ctx = NULL;
-        return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", path);
-    }
-    pthread_once(&exit_once, register_exit);
-    return HSM_OK;
+    if ((st = module_get(h, path)) == HSM_OK)
+        pthread_once(&exit_once, register_exit);
+    return st;
 }
 
+/*
+ * Not by PKCS11_enumerate_slots(): releasing libp11's slots closes all
+ * sessions of the process with them (C_CloseAllSessions), others' too.
+ */
 static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
 {
-    PKCS11_SLOT *slots = NULL;
-    unsigned n_slots = 0, matches = 0;
+    CK_SLOT_ID slots[SLOTS_MAX];
+    CK_ULONG n_slots = SLOTS_MAX;
+    unsigned matches = 0;
     P11KitUri *uri = p11_kit_uri_new();
     CK_TOKEN_INFO info;
     enum hsm_status st = HSM_OK;
@@ -72,12 +144,11 @@ static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
         st = hsm_fail(HSM_ERR_PARAM, "malformed URI: %s", uri_text);
         goto out;
     }
-    if (PKCS11_enumerate_slots(h->p11_ctx, &slots, &n_slots) != 0) {
-        st = hsm_fail(HSM_ERR_DEVICE, "the slots can't be listed");
+    st = HSM_CALL(h, C_GetSlotList, CK_TRUE, slots, &n_slots);
+    if (st != HSM_OK)
         goto out;
-    }
-    for (unsigned i = 0; i < n_slots; i++) {
-        CK_SLOT_ID id = PKCS11_get_slotid_from_slot(&slots[i]);
+    for (CK_ULONG i = 0; i < n_slots; i++) {
+        CK_SLOT_ID id = slots[i];
 
         if (h->p11->C_GetTokenInfo(id, &info) != CKR_OK
             || !(info.flags & CKF_TOKEN_INITIALIZED)
@@ -92,8 +163,6 @@ static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
     else if (matches > 1)
         st = hsm_fail(HSM_ERR_PARAM, "%u tokens match %s", matches, uri_text);
 out:
-    if (slots != NULL)
-        PKCS11_release_all_slots(h->p11_ctx, slots, n_slots);
     p11_kit_uri_free(uri);
     return st;
 }
@@ -122,6 +191,8 @@ static enum hsm_status pin_read(const char *path, char *pin, size_t room,
     *len = 0;
     while (*len < (size_t)n && pin[*len] != '\n' && pin[*len] != '\r')
         ++*len;
+    if (*len == 0) /* would cost one of the tries */
+        return hsm_fail(HSM_ERR_CONFIG, "%s: its first line is empty", path);
     return HSM_OK;
 }
 
@@ -176,15 +247,16 @@ void hsm_close(struct hsm *h)
     if (h == NULL)
         return;
     /* In a forked child the module's state is the parent's: leave it. */
-    if (getpid() == h->pid && h->p11_ctx != NULL && !atomic_load(&exiting)) {
+    if (getpid() == h->pid && h->module != NULL && !atomic_load(&exiting)) {
         hsm_sessions_close(h);
-        PKCS11_CTX_unload(h->p11_ctx);
-        PKCS11_CTX_free(h->p11_ctx);
+        module_put(h->module);
     }
     if (h->dl != NULL)
         dlclose(h->dl);
-    pthread_cond_destroy(&h->freed);
-    pthread_mutex_destroy(&h->lock);
+    if (getpid() == h->pid) { /* or else it waits for the parent's threads */
+        pthread_cond_destroy(&h->freed);
+        pthread_mutex_destroy(&h->lock);
+    }
     free(h->idle);
     free(h);
 }

@@ -65,16 +65,21 @@ enum hsm_status hsm_find_handles(struct hsm *h, CK_SESSION_HANDLE s,
                                  CK_ATTRIBUTE *tmpl, size_t n_tmpl,
                                  CK_OBJECT_HANDLE *objs, size_t *n)
 {
-    CK_ULONG got = 0;
-    enum hsm_status st, st2;
+    CK_ULONG got = 0, more;
+    enum hsm_status st;
 
     st = HSM_CALL(h, C_FindObjectsInit, s, tmpl, n_tmpl);
     if (st != HSM_OK)
         return st;
-    st = HSM_CALL(h, C_FindObjects, s, objs, *n, &got);
-    st2 = HSM_CALL(h, C_FindObjectsFinal, s);
-    if (st == HSM_OK)
-        st = st2;
+    do { /* a token may give less than there is; 0 is the end */
+        more = 0;
+        st = HSM_CALL(h, C_FindObjects, s, objs + got, *n - got, &more);
+        got += more;
+    } while (st == HSM_OK && more > 0 && got < *n);
+    if (st != HSM_OK)
+        (void)h->p11->C_FindObjectsFinal(s); /* the first failure counts */
+    else
+        st = HSM_CALL(h, C_FindObjectsFinal, s);
     if (st == HSM_OK)
         *n = got;
     return st;
@@ -190,10 +195,14 @@ static enum hsm_status ec_load(struct hsm *h, CK_SESSION_HANDLE s,
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     key->info.a = point;
     key->info.a_len = c->point_len;
-    if (cls == CKO_PRIVATE_KEY
-        && sibling(h, s, key->h, CKO_PUBLIC_KEY, &from) != HSM_OK) {
-        st = sibling(h, s, key->h, CKO_CERTIFICATE, &from);
-        return st != HSM_OK ? st : point_from_cert(h, s, from, c, point);
+    if (cls == CKO_PRIVATE_KEY) {
+        st = sibling(h, s, key->h, CKO_PUBLIC_KEY, &from);
+        if (st == HSM_ERR_NOT_FOUND) {
+            st = sibling(h, s, key->h, CKO_CERTIFICATE, &from);
+            return st != HSM_OK ? st : point_from_cert(h, s, from, c, point);
+        }
+        if (st != HSM_OK)
+            return st;
     }
     if ((st = attr_get(h, s, from, CKA_EC_POINT, &v, &len)) != HSM_OK)
         return st;

@@ -280,7 +280,7 @@ static int gen_set_params(void *vg, const OSSL_PARAM params[])
         return 1;
     p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
     if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text)
+        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
             || !curve_by_name(text, &curve)))
         goto bad;
     p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_BITS);
@@ -289,7 +289,7 @@ static int gen_set_params(void *vg, const OSSL_PARAM params[])
         goto bad;
     p = OSSL_PARAM_locate_const(params, "pkcs11_uri");
     if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text)
+        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
             || (uri = strdup(text)) == NULL))
         goto bad;
     g->curve = curve;

@@ -49,6 +49,7 @@ struct prov_ctx {
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_LIB_CTX *soft; /* the default provider alone */
+    OSSL_PROVIDER *soft_default;
     char *module, *token, *pin_file;
     size_t sessions; /* all of the above: read-only after init */
     pthread_mutex_t lock;
@@ -110,6 +111,8 @@ void prov_sig_free(void *vsig);
 void *prov_sig_dup(void *vsig);
 int prov_sig_init(void *vsig, void *vkey, const OSSL_PARAM params[]);
 int prov_sig_set_md(struct prov_sig *sig, const char *name);
+/* The same from a parameter; a digest that is being made can't be changed. */
+int prov_sig_param_md(struct prov_sig *sig, const OSSL_PARAM *p);
 int prov_sig_digest_init(struct prov_sig *sig, const char *md, void *vkey,
                          const OSSL_PARAM params[]);
 int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len);

@@ -134,6 +134,8 @@ static void teardown(void *vprov)
     if (prov == NULL)
         return;
     hsm_close(prov->hsm);
+    if (prov->soft_default != NULL)
+        OSSL_PROVIDER_unload(prov->soft_default);
     OSSL_LIB_CTX_free(prov->soft);
     pthread_mutex_destroy(&prov->lock);
     free(prov->module);
@@ -276,7 +278,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
         || prov->set_error_debug == NULL || prov->vset_error == NULL
         || !configure(prov, core_get_params)
         || (prov->soft = OSSL_LIB_CTX_new()) == NULL
-        || OSSL_PROVIDER_load(prov->soft, "default") == NULL) {
+        || (prov->soft_default = OSSL_PROVIDER_load(prov->soft, "default"))
+               == NULL) {
         teardown(prov);
         return 0;
     }

@@ -89,6 +89,20 @@ int prov_sig_set_md(struct prov_sig *sig, const char *name)
     return 1;
 }
 
+int prov_sig_param_md(struct prov_sig *sig, const OSSL_PARAM *p)
+{
+    const char *name = NULL;
+
+    if (!OSSL_PARAM_get_utf8_string_ptr(p, &name) || name == NULL)
+        return 0;
+    if (sig->md_ctx == NULL)
+        return prov_sig_set_md(sig, name);
+    if (EVP_MD_is_a(sig->md, name))
+        return 1;
+    prov_raise(sig->prov, PROV_E_DIGEST, "%s: the digest is fixed", name);
+    return 0;
+}
+
 int prov_sig_digest_init(struct prov_sig *sig, const char *md, void *vkey,
                          const OSSL_PARAM params[])
 {

@@ -223,16 +223,12 @@ static const OSSL_PARAM *ecdsa_gettable_ctx_params(void *vsig, void *vprov)
 static int ecdsa_set_ctx_params(void *vsig, const OSSL_PARAM params[])
 {
     struct prov_sig *sig = vsig;
-    const char *name = NULL;
     const OSSL_PARAM *p;
 
     if (params == NULL)
         return 1;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST);
-    if (p == NULL)
-        return 1;
-    return OSSL_PARAM_get_utf8_string_ptr(p, &name)
-           && prov_sig_set_md(sig, name);
+    return p == NULL || prov_sig_param_md(sig, p);
 }
 
 static const OSSL_PARAM *ecdsa_settable_ctx_params(void *vsig, void *vprov)

@@ -282,7 +282,7 @@ static bool pad_parse(const OSSL_PARAM *p, int *pad)
     const char *s = NULL;
 
     if (p->data_type == OSSL_PARAM_UTF8_STRING) {
-        if (!OSSL_PARAM_get_utf8_string_ptr(p, &s))
+        if (!OSSL_PARAM_get_utf8_string_ptr(p, &s) || s == NULL)
             return false;
         if (strcmp(s, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0)
             *pad = RSA_PKCS1_PSS_PADDING;
@@ -316,7 +316,7 @@ static bool salt_parse(const OSSL_PARAM *p, int *salt)
 
     if (p->data_type != OSSL_PARAM_UTF8_STRING)
         return OSSL_PARAM_get_int(p, salt) && *salt >= -4 && *salt <= 2048;
-    if (!OSSL_PARAM_get_utf8_string_ptr(p, &s))
+    if (!OSSL_PARAM_get_utf8_string_ptr(p, &s) || s == NULL)
         return false;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(s, names[i].name) == 0) {
@@ -347,13 +347,11 @@ static int rsa_set_ctx_params(void *vsig, const OSSL_PARAM params[])
         goto bad;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_MGF1_DIGEST);
     if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &name)
+        && (!OSSL_PARAM_get_utf8_string_ptr(p, &name) || name == NULL
             || (mgf1 = EVP_MD_fetch(sig->prov->soft, name, NULL)) == NULL))
         goto bad;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST);
-    if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &name)
-            || !prov_sig_set_md(sig, name)))
+    if (p != NULL && !prov_sig_param_md(sig, p))
         goto bad;
     sig->pad = pad;
     sig->salt = salt;
