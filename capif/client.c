@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+
+#include <curl/curl.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_MS  3000L
+#define CONNECT_TO  300
+#define KEPT_AT_ALL 64L
+
+struct capif_client {
+    struct event_base *base;
+    CURLM *multi;
+    struct event *timer;
+    struct capif_transfer *transfers;
+};
+
+struct capif_transfer {
+    struct capif_client *client;
+    struct capif_transfer *prev, *next;
+    CURL *easy;
+    struct curl_slist *headers, *connect_to;
+    const struct capif_credentials *cred;
+    const struct capif_stream *stream;
+    capif_answer_fn *done;
+    void *arg;
+    uint8_t *body;
+    size_t body_len, body_max;
+    bool head_seen, paused, too_long;
+    char error[CURL_ERROR_SIZE];
+};
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+
+static void curl_start(void)
+{
+    (void)curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static void transfer_free(struct capif_transfer *t)
+{
+    struct capif_client *c = t->client;
+
+    if (t->easy != NULL) {
+        curl_multi_remove_handle(c->multi, t->easy);
+        curl_easy_cleanup(t->easy);
+    }
+    curl_slist_free_all(t->headers);
+    curl_slist_free_all(t->connect_to);
+    if (t->prev != NULL)
+        t->prev->next = t->next;
+    else if (c->transfers == t)
+        c->transfers = t->next;
+    if (t->next != NULL)
+        t->next->prev = t->prev;
+    free(t->body);
+    free(t);
+}
+
+/* ---- libcurl and libevent ---- */
+
+static void finish(struct capif_transfer *t, CURLcode code)
+{
+    struct capif_answer a = { .body = t->body, .body_len = t->body_len };
+    long status = 0;
+    char *type = NULL;
+
+    if (code == CURLE_OK) {
+        curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_getinfo(t->easy, CURLINFO_CONTENT_TYPE, &type);
+    }
+    a.status = (int)status;
+    a.content_type = type;
+    if (code != CURLE_OK) {
+        a.error = t->too_long        ? "the answer is too long"
+                  : t->error[0] != 0 ? t->error
+                                     : curl_easy_strerror(code);
+        a.timed_out = code == CURLE_OPERATION_TIMEDOUT;
+        a.refused = code == CURLE_COULDNT_CONNECT;
+    }
+    ERR_clear_error();
+    t->done(&a, t->arg);
+    transfer_free(t);
+}
+
+static void reap(struct capif_client *c)
+{
+    struct capif_transfer *t = NULL;
+    CURLMsg *msg;
+    int left;
+
+    while ((msg = curl_multi_info_read(c->multi, &left)) != NULL) {
+        if (msg->msg != CURLMSG_DONE)
+            continue;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        finish(t, msg->data.result);
+    }
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+    struct capif_client *c = arg;
+    int running, flags = (what & EV_READ ? CURL_CSELECT_IN : 0)
+                         | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+
+    curl_multi_socket_action(c->multi, fd, flags, &running);
+    reap(c);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct capif_client *c = arg;
+    int running;
+
+    (void)fd;
+    (void)what;
+    curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    reap(c);
+}
+
+static int set_timer(CURLM *multi, long ms, void *arg)
+{
+    struct capif_client *c = arg;
+    struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+    (void)multi;
+    if (ms < 0)
+        return event_del(c->timer);
+    return event_add(c->timer, &tv);
+}
+
+static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
+                      void *socketp)
+{
+    struct capif_client *c = arg;
+    struct event *ev = socketp;
+    short events =
+        (short)((what & CURL_POLL_IN ? EV_READ : 0)
+                | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
+
+    (void)easy;
+    if (ev != NULL)
+        event_free(ev);
+    ev = NULL;
+    if (what != CURL_POLL_REMOVE
+        && ((ev = event_new(c->base, fd, events, on_socket, c)) == NULL
+            || event_add(ev, NULL) != 0))
+        return -1;
+    curl_multi_assign(c->multi, fd, ev);
+    return 0;
+}
+
+struct capif_client *capif_client_new(struct event_base *base)
+{
+    struct capif_client *c = calloc(1, sizeof(*c));
+
+    pthread_once(&curl_once, curl_start);
+    if (c == NULL)
+        return NULL;
+    c->base = base;
+    c->multi = curl_multi_init();
+    c->timer = evtimer_new(base, on_timer, c);
+    if (c->multi == NULL || c->timer == NULL) {
+        capif_client_free(c);
+        return NULL;
+    }
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, KEPT_AT_ALL);
+    return c;
+}
+
+void capif_client_free(struct capif_client *c)
+{
+    if (c == NULL)
+        return;
+    while (c->transfers != NULL)
+        transfer_free(c->transfers);
+    if (c->multi != NULL)
+        curl_multi_cleanup(c->multi);
+    if (c->timer != NULL)
+        event_free(c->timer);
+    free(c);
+}
+
+/* ---- one transfer ---- */
+
+static size_t on_header(char *line, size_t one, size_t len, void *arg)
+{
+    struct capif_transfer *t = arg;
+    long status = 0;
+
+    (void)one;
+    if (len > 2 || t->head_seen || t->stream == NULL)
+        return len; /* only the empty line at the end counts */
+    (void)line;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200) {
+        t->head_seen = true;
+        t->stream->head(t, (int)status, t->arg);
+    }
+    return len;
+}
+
+static size_t on_body(char *data, size_t one, size_t len, void *arg)
+{
+    struct capif_transfer *t = arg;
+    uint8_t *more;
+
+    (void)one;
+    if (t->paused)
+        return CURL_WRITEFUNC_PAUSE;
+    if (t->stream != NULL) {
+        /* What is refused now is not given again: pause before the next. */
+        t->paused = !t->stream->data(t, (const uint8_t *)data, len, t->arg);
+        return len;
+    }
+    if (len > t->body_max - t->body_len) {
+        t->too_long = true;
+        return 0;
+    }
+    if ((more = realloc(t->body, t->body_len + len + 1)) == NULL)
+        return 0;
+    memcpy(more + t->body_len, data, len);
+    t->body = more;
+    t->body_len += len;
+    t->body[t->body_len] = '\0';
+    return len;
+}
+
+static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
+{
+    struct capif_transfer *t = arg;
+
+    (void)easy;
+    return capif_tls_client(ctx, t->cred) ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
+}
+
+static bool add_header(struct capif_transfer *t, const char *text)
+{
+    struct curl_slist *list = curl_slist_append(t->headers, text);
+
+    if (list != NULL)
+        t->headers = list;
+    return list != NULL;
+}
+
+static bool set_body(struct capif_transfer *t, const struct capif_call *call)
+{
+    char type[160];
+
+    if (call->content_type == NULL)
+        return curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, call->method)
+               == CURLE_OK;
+    snprintf(type, sizeof(type), "Content-Type: %s", call->content_type);
+    return add_header(t, type) && add_header(t, "Expect:")
+           && curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                               (curl_off_t)call->body_len)
+                  == CURLE_OK
+           && curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS,
+                               call->body_len > 0 ? call->body : "")
+                  == CURLE_OK
+           && curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, call->method)
+                  == CURLE_OK;
+}
+
+static bool set_up(struct capif_transfer *t, const struct capif_call *call)
+{
+    char to[CONNECT_TO];
+    bool ok = true;
+
+#define SET(opt, value) ok = ok && curl_easy_setopt(t->easy, opt, value) == 0
+    SET(CURLOPT_URL, call->url);
+    SET(CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(CURLOPT_NOPROXY, "*");
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_PATH_AS_IS, 1L);
+    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    if (call->stream != NULL) { /* no end to it, but it must go on */
+        SET(CURLOPT_LOW_SPEED_LIMIT, 1L);
+        SET(CURLOPT_LOW_SPEED_TIME, (call->timeout_ms + 999) / 1000);
+    } else {
+        SET(CURLOPT_TIMEOUT_MS, call->timeout_ms);
+    }
+    SET(CURLOPT_CONNECTTIMEOUT_MS,
+        call->timeout_ms < CONNECT_MS ? call->timeout_ms : CONNECT_MS);
+    SET(CURLOPT_ERRORBUFFER, t->error);
+    SET(CURLOPT_PRIVATE, t);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, t);
+    SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
+    SET(CURLOPT_SSL_CTX_DATA, t);
+    if (call->ca_file != NULL) {
+        SET(CURLOPT_CAINFO, call->ca_file);
+        SET(CURLOPT_CAPATH, NULL);
+    }
+    if (strcmp(call->method, "HEAD") == 0)
+        SET(CURLOPT_NOBODY, 1L);
+    if (call->address != NULL) {
+        snprintf(to, sizeof(to), "::%s", call->address);
+        t->connect_to = curl_slist_append(NULL, to);
+        ok = ok && t->connect_to != NULL;
+        SET(CURLOPT_CONNECT_TO, t->connect_to);
+    }
+    for (size_t i = 0; call->headers != NULL && call->headers[i] != NULL; i++)
+        ok = ok && add_header(t, call->headers[i]);
+    ok = ok && set_body(t, call);
+    SET(CURLOPT_HTTPHEADER, t->headers);
+#undef SET
+    return ok;
+}
+
+struct capif_transfer *capif_client_send(struct capif_client *c,
+                                         const struct capif_call *call)
+{
+    struct capif_transfer *t = calloc(1, sizeof(*t));
+
+    if (t == NULL)
+        return NULL;
+    t->client = c;
+    t->cred = call->cred;
+    t->stream = call->stream;
+    t->done = call->done;
+    t->arg = call->arg;
+    t->body_max = call->answer_max;
+    t->next = c->transfers;
+    if (t->next != NULL)
+        t->next->prev = t;
+    c->transfers = t;
+    if ((t->easy = curl_easy_init()) == NULL || !set_up(t, call)
+        || curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
+        transfer_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void capif_transfer_cancel(struct capif_transfer *t)
+{
+    if (t != NULL)
+        transfer_free(t);
+}
+
+void capif_transfer_resume(struct capif_transfer *t)
+{
+    t->paused = false;
+    (void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+}
+
+const char *capif_transfer_header(struct capif_transfer *t, const char *name)
+{
+    struct curl_header *h;
+
+    return curl_easy_header(t->easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK
+               ? h->value
+               : NULL;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * capif run: a daemon's life: hardening, worker threads, signals.
+ */
+#ifndef CAPIF_RUN_H
+#define CAPIF_RUN_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct capif_worker_ops {
+    /* In the main thread, before any worker runs; NULL: can't start. */
+    void *(*start)(struct event_base *base, void *app);
+    /* In the worker's thread, after its loop has ended. */
+    void (*stop)(void *worker);
+};
+
+/* No core dumps, not traceable by others, no SIGPIPE. */
+void capif_harden(void);
+
+/*
+ * Run workers, each with an event loop and thread of its own, until SIGTERM
+ * or SIGINT.  Logs event=ready once all listen.  The exit status.
+ */
+int capif_run(size_t workers, const struct capif_worker_ops *ops, void *app);
+
+#endif

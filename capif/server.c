@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Listening, connections and routing.  What a handler does with a request is
+ * in request.c.
+ */
+#include "server_internal.h"
+
+#include "log.h"
+
+#include <event2/bufferevent_ssl.h>
+#include <event2/listener.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADERS_MAX 16384
+
+struct capif_server {
+    struct capif_server_config cfg;
+    struct evhttp *http;
+    struct evconnlistener *listener;
+    size_t n_connections;
+};
+
+/* ---- counting connections: an SSL object lives as long as its own ---- */
+
+static int ssl_index = -1;
+static pthread_once_t ssl_index_once = PTHREAD_ONCE_INIT;
+
+static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad,
+                             int idx, long argl, void *argp)
+{
+    struct capif_server *server = ptr;
+
+    (void)parent;
+    (void)ad;
+    (void)idx;
+    (void)argl;
+    (void)argp;
+    if (server == NULL)
+        return;
+    if (server->n_connections-- == server->cfg.max_connections
+        && server->listener != NULL)
+        evconnlistener_enable(server->listener);
+}
+
+static void make_ssl_index(void)
+{
+    ssl_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_freed);
+}
+
+static struct bufferevent *connection_new(struct event_base *base, void *arg)
+{
+    struct capif_server *server = arg;
+    SSL *ssl = SSL_new(server->cfg.tls);
+    struct bufferevent *bev;
+
+    /* evhttp would go on in the clear if it were given none. */
+    if (ssl == NULL || !SSL_set_ex_data(ssl, ssl_index, server)
+        || (bev = bufferevent_openssl_socket_new(base, -1, ssl,
+                                                 BUFFEREVENT_SSL_ACCEPTING,
+                                                 BEV_OPT_CLOSE_ON_FREE))
+               == NULL) {
+        capif_log_ssl("out-of-memory", "where", "connection", NULL);
+        abort();
+    }
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    if (++server->n_connections == server->cfg.max_connections)
+        evconnlistener_disable(server->listener);
+    return bev;
+}
+
+/* ---- routing ---- */
+
+static bool segment_decode(const char *from, size_t len, char **out)
+{
+    size_t n;
+
+    if (len == 0 || memchr(from, '\0', len) != NULL)
+        return false;
+    char *copy = strndup(from, len);
+    char *text = copy != NULL ? evhttp_uridecode(copy, 0, &n) : NULL;
+    free(copy);
+    if (text == NULL || n != strlen(text) || n == 0) {
+        free(text);
+        return false;
+    }
+    *out = text;
+    return true;
+}
+
+void capif_req_clear_params(struct capif_req *req)
+{
+    for (size_t i = 0; i < CAPIF_PARAMS_MAX; i++) {
+        free(req->params[i]);
+        req->params[i] = NULL;
+    }
+}
+
+static bool path_match(struct capif_req *req, const char *pattern,
+                       const char *path)
+{
+    size_t n = 0, len;
+
+    for (;;) {
+        if (strncmp(pattern, "{}", 2) == 0) {
+            len = strcspn(path, "/");
+            if (!segment_decode(path, len, &req->params[n++]))
+                break;
+            pattern += 2;
+            path += len;
+        } else if (*pattern != *path) {
+            break;
+        } else if (*path == '\0') {
+            return true;
+        } else {
+            pattern++;
+            path++;
+        }
+    }
+    capif_req_clear_params(req);
+    return false;
+}
+
+/* The route, or the status that says why there is none. */
+static int route_find(struct capif_req *req, const char *path)
+{
+    const struct capif_route *r = req->server->cfg.routes;
+    const char *method = capif_req_method(req);
+    int status = 404;
+
+    for (; r->method != NULL; r++) {
+        if (!path_match(req, r->path, path))
+            continue;
+        if (strcmp(r->method, method) == 0) {
+            req->route = r;
+            return 0;
+        }
+        capif_req_clear_params(req);
+        status = 405;
+    }
+    return status;
+}
+
+static void dispatch(struct capif_req *req)
+{
+    const struct capif_server_config *cfg = &req->server->cfg;
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req->ev);
+    const char *path = evhttp_uri_get_path(uri);
+    size_t len;
+    int status;
+
+    (void)capif_req_body(req, &len);
+    if (cfg->any != NULL) {
+        if (len > cfg->any_body_max)
+            capif_reply_problem(req, 413, NULL, "the body is too large");
+        else
+            cfg->any(req, cfg->app);
+        return;
+    }
+    status = route_find(req, path != NULL ? path : "");
+    if (status != 0) {
+        capif_reply_problem(req, status, NULL,
+                            status == 404 ? "no such resource"
+                                          : "not a method of this resource");
+        return;
+    }
+    req->who = cfg->who != NULL ? cfg->who(req, cfg->app) : 0;
+    if (req->route->who != 0 && req->who == 0) {
+        capif_reply_problem(req, 401, NULL,
+                            "a client certificate that is known and valid "
+                            "here is needed");
+    } else if (req->route->who != 0 && !(req->who & req->route->who)) {
+        capif_log("forbidden", "peer", capif_req_peer(req), "path", path, NULL);
+        capif_reply_problem(req, 403, NULL, "not for your role");
+    } else if (len > req->route->body_max) {
+        capif_reply_problem(req, 413, NULL, "the body is too large");
+    } else {
+        req->route->fn(req, cfg->app);
+    }
+}
+
+static void on_close(struct evhttp_connection *conn, void *arg)
+{
+    struct capif_req *req = arg;
+
+    (void)conn;
+    capif_req_gone(req);
+}
+
+static void on_request(struct evhttp_request *ev, void *arg)
+{
+    struct capif_server *server = arg;
+    struct capif_req *req = calloc(1, sizeof(*req));
+
+    if (req == NULL) {
+        evhttp_send_error(ev, 500, NULL);
+        return;
+    }
+    req->ev = ev;
+    req->server = server;
+    req->conn = evhttp_request_get_connection(ev);
+    evhttp_connection_set_closecb(req->conn, on_close, req);
+    dispatch(req);
+}
+
+struct capif_server *capif_server_new(struct event_base *base,
+                                      const struct capif_server_config *cfg)
+{
+    struct capif_server *server = calloc(1, sizeof(*server));
+    struct sockaddr_storage addr;
+    int addr_len = sizeof(addr);
+
+    pthread_once(&ssl_index_once, make_ssl_index);
+    if (server == NULL || ssl_index < 0)
+        goto bad;
+    server->cfg = *cfg;
+    if (evutil_parse_sockaddr_port(cfg->listen, (struct sockaddr *)&addr,
+                                   &addr_len)
+        != 0) {
+        capif_log("listen-failed", "address", cfg->listen, "why",
+                  "not ADDRESS:PORT", NULL);
+        goto bad;
+    }
+    server->listener = evconnlistener_new_bind(
+        base, NULL, NULL,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE
+            | LEV_OPT_REUSEABLE_PORT,
+        1024, (struct sockaddr *)&addr, addr_len);
+    if (server->listener == NULL) {
+        capif_log("listen-failed", "address", cfg->listen, "why",
+                  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()), NULL);
+        goto bad;
+    }
+    if ((server->http = evhttp_new(base)) == NULL
+        || evhttp_bind_listener(server->http, server->listener) == NULL)
+        goto bad;
+    evhttp_set_allowed_methods(
+        server->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD
+                          | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE
+                          | EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS);
+    evhttp_set_max_headers_size(server->http, HEADERS_MAX);
+    evhttp_set_max_body_size(server->http, CAPIF_BODY_MAX);
+    evhttp_set_timeout(server->http, cfg->idle_seconds);
+    evhttp_set_bevcb(server->http, connection_new, server);
+    evhttp_set_gencb(server->http, on_request, server);
+    return server;
+bad:
+    capif_server_free(server);
+    return NULL;
+}
+
+void capif_server_free(struct capif_server *server)
+{
+    struct evconnlistener *listener;
+
+    if (server == NULL)
+        return;
+    listener = server->listener;
+    server->listener = NULL; /* connections freed below don't revive it */
+    if (server->http != NULL)
+        evhttp_free(server->http); /* and with it the listener */
+    else if (listener != NULL)
+        evconnlistener_free(listener);
+    free(server);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * capif server: HTTP/1.1 over TLS on libevent, driven by a table of routes.
+ *
+ * Limits and authorization run before any handler.  A handler answers with
+ * exactly one capif_reply*() call, at once or later from the same event
+ * loop; the request is gone after it.  If the peer goes away meanwhile, the
+ * reply is dropped, but must still be made.
+ *
+ * Threads: a server belongs to the thread of its event base.  Several may
+ * listen on one address (SO_REUSEPORT).
+ */
+#ifndef CAPIF_SERVER_H
+#define CAPIF_SERVER_H
+
+#include "json.h"
+#include "tls.h"
+
+#include <event2/event.h>
+#include <stdint.h>
+
+#define CAPIF_PARAMS_MAX 3
+#define CAPIF_BODY_MAX   (1024 * 1024) /* over this, no problem details */
+
+struct capif_req;
+typedef void capif_handler(struct capif_req *req, void *app);
+
+struct capif_route {
+    const char *method;
+    const char *path; /* "{}" stands for one non-empty segment */
+    size_t body_max;  /* octets; more is 413 */
+    unsigned who;     /* bits of the application's; 0: anybody */
+    capif_handler *fn;
+};
+
+struct capif_server_config {
+    const char *listen; /* "127.0.0.1:9443" or "[::1]:9443" */
+    SSL_CTX *tls;       /* the caller's; must live as long as the server */
+    const struct capif_route *routes; /* ends with method NULL */
+    /* One bit of the routes' `who` for the request's peer; 0: nobody. */
+    unsigned (*who)(const struct capif_req *req, void *app);
+    /* Instead of routes: takes all requests, bodies up to any_body_max. */
+    capif_handler *any;
+    size_t any_body_max;
+    void *app;
+    int idle_seconds;       /* a silent connection is closed after these */
+    size_t max_connections; /* over this, they wait in the kernel */
+};
+
+struct capif_server;
+
+/* NULL and a line in the log if it can't listen. */
+struct capif_server *capif_server_new(struct event_base *base,
+                                      const struct capif_server_config *cfg);
+/* Closes all connections; requests under way get no answer. */
+void capif_server_free(struct capif_server *server);
+
+/* ---- the request ---- */
+
+const char *capif_req_method(const struct capif_req *req);
+/* The path and query as they came. */
+const char *capif_req_target(const struct capif_req *req);
+/* The i-th "{}" of the path, percent-decoded. */
+const char *capif_req_param(const struct capif_req *req, size_t i);
+/* A parameter of the query, or of capif_req_form(), decoded; or NULL. */
+const char *capif_req_query(struct capif_req *req, const char *name);
+/* A header field; NULL if absent. */
+const char *capif_req_header(const struct capif_req *req, const char *name);
+const uint8_t *capif_req_body(const struct capif_req *req, size_t *len);
+/* The peer's address, without port, for the log. */
+const char *capif_req_peer(const struct capif_req *req);
+/* The TLS connection; NULL if the peer is gone. */
+SSL *capif_req_ssl(const struct capif_req *req);
+/* A scratch pointer for the application, NULL at first. */
+void *capif_req_data(const struct capif_req *req);
+void capif_req_set_data(struct capif_req *req, void *data);
+/* What the application answered to `who` for this request. */
+unsigned capif_req_who(const struct capif_req *req);
+
+/*
+ * The token of `Authorization: Bearer`; NULL if there is none.  Borrowed
+ * from the request.
+ */
+const char *capif_req_bearer(const struct capif_req *req);
+
+/*
+ * The body as a JSON document, which the caller owns.  NULL: it is not one
+ * and the request has been answered (400 or 415).
+ */
+json_t *capif_req_json(struct capif_req *req, const char *media_type);
+
+/*
+ * Read an application/x-www-form-urlencoded body; capif_req_query() gives
+ * its parameters from then on.  false if it is none, or names one twice.
+ */
+bool capif_req_form(struct capif_req *req);
+
+/* ---- the answer ---- */
+
+/* For the answer to come; foreign octets in value are the caller's matter. */
+void capif_req_set_header(struct capif_req *req, const char *name,
+                          const char *value);
+/* No body. */
+void capif_reply_empty(struct capif_req *req, int status);
+/* Takes over body. */
+void capif_reply_json(struct capif_req *req, int status, json_t *body);
+void capif_reply_problem(struct capif_req *req, int status, const char *cause,
+                         const char *detail);
+/* 400 with invalidParams. */
+void capif_reply_invalid(struct capif_req *req,
+                         const struct capif_reader *reader);
+/* 500; what is on OpenSSL's queue goes to the log, not to the peer. */
+void capif_reply_internal(struct capif_req *req, const char *event);
+
+/* In pieces: start, any number of chunks, end.  len < 0: not known. */
+void capif_reply_start(struct capif_req *req, int status, int64_t len);
+/* Octets not yet sent are at most those returned, after this one. */
+size_t capif_reply_chunk(struct capif_req *req, const void *data, size_t len);
+/* ok = false: cut the connection, since the answer can't be completed. */
+void capif_reply_end(struct capif_req *req, bool ok);
+/* Call fn(arg) when all that was given to chunk has been sent. */
+void capif_reply_on_drained(struct capif_req *req, void (*fn)(void *),
+                            void *arg);
+bool capif_req_alive(const struct capif_req *req);
+/* Call fn(arg) if the peer goes away before the answer is complete. */
+void capif_req_on_gone(struct capif_req *req, void (*fn)(void *), void *arg);
+
+#endif
