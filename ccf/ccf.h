@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf: the CAPIF core function, what its files share.
+ *
+ * struct ccf is made before the workers start and only read from then on;
+ * struct ccf_worker belongs to one thread.  Routes and who may use them are
+ * in routes.c; a handler that runs knows its peer from worker->peer, which
+ * is valid until the handler returns.
+ */
+#ifndef CCF_H
+#define CCF_H
+
+#include "client.h"
+#include "conf.h"
+#include "server.h"
+#include "store.h"
+
+#define CCF_PARTNERS_MAX 16
+#define CCF_APIS_MAX     32 /* securityInfo entries in one request */
+#define CCF_VS           "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */
+#define CCF_HOP_MS       5000L                      /* design 10, OQ-20 */
+
+/* Bits of struct capif_route's `who`. */
+#define CCF_FROM_INVOKER (1u << CAPIF_INVOKER)
+#define CCF_FROM_AEF     (1u << CAPIF_AEF)
+#define CCF_FROM_APF     (1u << CAPIF_APF)
+#define CCF_FROM_AMF     (1u << CAPIF_AMF)
+#define CCF_FROM_PARTNER (1u << CAPIF_CCF)
+
+/* Another domain's CCF, and what was agreed with it: [partner NAME]. */
+struct ccf_partner {
+    const char *name;
+    const char *ccf_id;
+    const char *url;     /* https://ccf_id:port */
+    const char *address; /* where that is, if DNS does not say */
+    const char *ca;      /* files: its CA's certificates, its JWS keys */
+    const char *jwks_file;
+    const char *const *aefs; /* ids of AEFs, theirs and ours, that it names */
+    const char *const *methods;
+    STACK_OF(X509) * ca_certs;
+    json_t *jwks;
+};
+
+struct ccf {
+    struct capif_conf *conf;
+    const char *ccf_id, *listen, *store_file, *url;
+    const char *cert_file, *key_uri, *ca_file, *ca_key_uri, *jws_key_uri;
+    const char *const *methods; /* this CCF's policy, design 10, OQ-8 */
+    const char *oauth_client_auth;
+    size_t workers, token_seconds, context_seconds, cert_days;
+    struct capif_credentials cred;
+    STACK_OF(X509) * ca_certs; /* the first is the issuer */
+    EVP_PKEY *ca_key, *jws_key;
+    char kid[44];
+    json_t *jwks;
+    STACK_OF(X509) * anchors; /* own and partners'; borrowed */
+    SSL_CTX *tls;
+    struct ccf_partner partners[CCF_PARTNERS_MAX];
+    size_t n_partners;
+};
+
+struct ccf_worker {
+    struct ccf *ccf;
+    struct ccf_store *store;
+    struct capif_client *client;
+    struct capif_server *server;
+    struct capif_identity peer; /* of the request being dispatched */
+    char peer_thumbprint[44];
+    char peer_group[CAPIF_ID_MAX + 1]; /* onboardingId or apiProvDomId */
+};
+
+/* Read the configuration and load all keys; false: it said why. */
+bool ccf_load(struct ccf *ccf, const char *path);
+void ccf_unload(struct ccf *ccf);
+
+extern const struct capif_route ccf_routes[];
+unsigned ccf_who(const struct capif_req *req, void *app);
+const struct ccf_partner *ccf_partner_find(const struct ccf *ccf,
+                                           const char *ccf_id);
+
+/* prefix and 16 random hexadecimal digits. */
+bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1]);
+/* 404, 409 or 503, as st says; never CCF_STORE_OK. */
+void ccf_reply_store(struct capif_req *req, enum ccf_store_status st);
+
+/* ---- enrolment (enrol.c) ---- */
+
+/* What an enrolment token of this CCF grants. */
+struct ccf_grant {
+    struct ccf_enrolment enrolment;
+    json_t *claims; /* owned */
+};
+
+/*
+ * NULL, or why token is no valid enrolment for role ("invoker" or
+ * "provider").  Whether it was used before is the store's to say.
+ */
+const char *ccf_grant_check(const struct ccf *ccf, const char *token,
+                            const char *role, struct ccf_grant *out);
+/*
+ * Issue a certificate to who for the key of a PKCS#10 request.  NULL: *why
+ * says what is wrong with the request, or is NULL if signing failed.
+ */
+X509 *ccf_issue(const struct ccf *ccf, const struct capif_identity *who,
+                const char *csr_pem, const char *dns_name, const char **why);
+
+/* ---- service APIs (api.c) ---- */
+
+/* Complain about whatever is wrong in a ServiceAPIDescription. */
+void ccf_api_check(const struct capif_at *api);
+/* The profile of that AEF in a description; borrowed, or NULL. */
+json_t *ccf_api_profile(const json_t *api, const char *aef_id);
+/*
+ * A copy for somebody who may see only the AEFs of a list, or only what is
+ * shared with partner; NULL if nothing is left.
+ */
+json_t *ccf_api_for_partner(const json_t *api,
+                            const struct ccf_partner *partner);
+json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs);
+
+/* ---- security contexts (wish.c chooses, security.c handles) ---- */
+
+/* One entry of securityInfo in a request; borrows from the document. */
+struct ccf_wish {
+    const char *aef_id, *api_id;
+    char aef_room[CAPIF_ID_MAX + 1]; /* for an aef_id that was looked up */
+    const char *ccf_id;              /* CCF information (S1 step 2), or NULL */
+    json_t *interface;               /* instead of aef_id, or NULL */
+    const char *pref[9];             /* in order of preference, ended by NULL */
+    const struct ccf_partner *at;    /* whose domain it is in; NULL: ours */
+};
+
+/* Why a wish is not granted: an answer's status, cause and detail. */
+struct ccf_refusal {
+    int status;
+    const char *cause;
+    char why[256];
+};
+
+/* The wishes of a ServiceSecurity; complaints go to its reader. */
+size_t ccf_wishes_read(const struct capif_at *root, struct ccf_wish *out);
+/*
+ * Whose domain is the API in (S1 step 3)?  Sets wish->at, and wish->aef_id
+ * where only an interface was named.  partner: who asks; NULL: an invoker.
+ */
+bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
+                     const struct ccf_partner *partner, struct ccf_refusal *no);
+/* Choose for an AEF of this domain (S1 step 5); NULL: *no says why. */
+json_t *ccf_wish_choose(struct ccf_worker *w, const struct ccf_wish *wish,
+                        const struct ccf_partner *partner,
+                        struct ccf_refusal *no);
+/*
+ * The answer's entry: the wish, what was selected, and what CAPIF has no
+ * attribute for.  auth_info and api_name may be NULL.
+ */
+json_t *ccf_wish_entry(const struct ccf_wish *wish, const char *selected,
+                       const char *auth_info, const char *ccf_id,
+                       const char *api_name);
+/* The certificates as PEM strings, a JSON array. */
+json_t *ccf_pem_list(STACK_OF(X509) * certs);
+/* A member of an entry's or description's vendorSpecific object, or NULL. */
+const char *ccf_vs_str(const json_t *obj, const char *name);
+/* The apiName of a known API; the caller frees it.  NULL: not known. */
+char *ccf_api_name(struct ccf_worker *w, const char *ccf_id,
+                   const char *api_id);
+
+/* ---- CAPIF-6e (partner.c) ---- */
+
+/*
+ * Call a partner's CCF with this CCF's certificate; body may be NULL.  path
+ * begins with a slash.  done is not called if this returns false.
+ */
+bool ccf_partner_call(struct ccf_worker *w, const struct ccf_partner *partner,
+                      const char *method, const char *path, const json_t *body,
+                      capif_answer_fn *done, void *arg);
+/* What went wrong with an answer that is not 2xx, for the one who waits. */
+void ccf_partner_refusal(const struct ccf_partner *partner,
+                         const struct capif_answer *answer,
+                         struct ccf_refusal *no);
+
+/* ---- handlers ---- */
+
+capif_handler ccf_post_onboarding, ccf_delete_onboarding;
+capif_handler ccf_post_registration;
+capif_handler ccf_post_api, ccf_get_apis, ccf_get_api, ccf_delete_api;
+capif_handler ccf_get_discover;
+capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
+    ccf_delete_context;
+capif_handler ccf_post_token;
+capif_handler ccf_get_jwks;
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The [ccf] and [partner NAME] sections, and all keys they name.
+ */
+#include "ccf.h"
+
+#include "jose.h"
+#include "log.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define METHODS "PSK|PKI|OAUTH"
+
+#define STR(name, member, def)                                             \
+    {                                                                      \
+        name, CAPIF_OPT_STR, offsetof(struct ccf, member), def, 0, 0, NULL \
+    }
+#define UINT(name, member, def, min, max)                                  \
+    {                                                                      \
+        name, CAPIF_OPT_UINT, offsetof(struct ccf, member), def, min, max, \
+            NULL                                                           \
+    }
+
+static const struct capif_opt ccf_options[] = {
+    STR("ccf-id", ccf_id, NULL),
+    STR("listen", listen, NULL),
+    STR("url", url, NULL),
+    STR("store", store_file, NULL),
+    STR("certificate", cert_file, NULL),
+    STR("key", key_uri, NULL),
+    STR("ca-certificate", ca_file, NULL),
+    STR("ca-key", ca_key_uri, NULL),
+    STR("jws-key", jws_key_uri, NULL),
+    { "security-methods", CAPIF_OPT_LIST, offsetof(struct ccf, methods),
+      "OAUTH", 0, 0, "OAUTH" },
+    { "oauth-client-auth", CAPIF_OPT_STR,
+      offsetof(struct ccf, oauth_client_auth), "mutual", 0, 0,
+      "mutual|server" },
+    UINT("workers", workers, "4", 1, 256),
+    UINT("token-lifetime", token_seconds, "600", 1, 86400),
+    UINT("context-lifetime", context_seconds, "86400", 1, 31536000),
+    UINT("certificate-days", cert_days, "90", 1, 3650),
+    { .name = NULL },
+};
+
+#undef STR
+#define STR(name, member, def)                                                \
+    {                                                                         \
+        name, CAPIF_OPT_STR, offsetof(struct ccf_partner, member), def, 0, 0, \
+            NULL                                                              \
+    }
+
+static const struct capif_opt partner_options[] = {
+    STR("ccf-id", ccf_id, NULL),
+    STR("url", url, NULL),
+    STR("address", address, ""),
+    STR("ca", ca, NULL),
+    STR("jwks", jwks_file, NULL),
+    { "aefs", CAPIF_OPT_LIST, offsetof(struct ccf_partner, aefs), NULL, 0, 0,
+      NULL },
+    { "methods", CAPIF_OPT_LIST, offsetof(struct ccf_partner, methods), "OAUTH",
+      0, 0, METHODS },
+    { .name = NULL },
+};
+
+/* https://HOST[:PORT] with nothing after it, and HOST the ccfId. */
+static bool url_is_of(const char *url, const char *ccf_id)
+{
+    size_t len = strlen(ccf_id);
+
+    if (strncmp(url, "https://", 8) != 0 || strncmp(url + 8, ccf_id, len) != 0)
+        return false;
+    url += 8 + len;
+    return *url == '\0'
+           || (*url == ':' && url[1] != '\0'
+               && strspn(url + 1, "0123456789") == strlen(url + 1));
+}
+
+static bool ids_ok(const struct ccf *ccf, const char *section,
+                   const char *ccf_id, const char *url)
+{
+    if (!capif_ccf_id_ok(ccf_id)) {
+        capif_conf_complain(ccf->conf, section, "ccf-id",
+                            "must be a lower-case FQDN");
+        return false;
+    }
+    if (!url_is_of(url, ccf_id)) {
+        capif_conf_complain(ccf->conf, section, "url",
+                            "must be https://<ccf-id>[:PORT]");
+        return false;
+    }
+    return true;
+}
+
+static bool anchors_add(struct ccf *ccf, STACK_OF(X509) * certs)
+{
+    for (int i = 0; i < sk_X509_num(certs); i++)
+        if (!sk_X509_push(ccf->anchors, sk_X509_value(certs, i)))
+            return false;
+    return true;
+}
+
+static bool load_partner(struct ccf *ccf, const char *section)
+{
+    struct ccf_partner *p = &ccf->partners[ccf->n_partners];
+    json_error_t err;
+
+    if (ccf->n_partners == CCF_PARTNERS_MAX) {
+        capif_conf_complain(ccf->conf, section, NULL, "too many partners");
+        return false;
+    }
+    p->name = section + strlen("partner ");
+    if (!capif_conf_read(ccf->conf, section, partner_options, p)
+        || !ids_ok(ccf, section, p->ccf_id, p->url))
+        return false;
+    if (strcmp(p->ccf_id, ccf->ccf_id) == 0
+        || ccf_partner_find(ccf, p->ccf_id) != NULL) {
+        capif_conf_complain(ccf->conf, section, "ccf-id", "not unique");
+        return false;
+    }
+    ccf->n_partners++;
+    if ((p->ca_certs = capif_certs_load(p->ca)) == NULL) {
+        capif_conf_complain(ccf->conf, section, "ca",
+                            "no PEM file of certificates");
+        return false;
+    }
+    p->jwks = json_load_file(p->jwks_file, JSON_REJECT_DUPLICATES, &err);
+    if (!json_is_array(json_object_get(p->jwks, "keys"))) {
+        capif_conf_complain(ccf->conf, section, "jwks",
+                            "no file with a JWK set");
+        return false;
+    }
+    return anchors_add(ccf, p->ca_certs);
+}
+
+static bool load_keys(struct ccf *ccf)
+{
+    json_t *jwk;
+
+    if (!capif_credentials_load(ccf->cert_file, ccf->key_uri, &ccf->cred))
+        return false;
+    if ((ccf->ca_certs = capif_certs_load(ccf->ca_file)) == NULL
+        || (ccf->ca_key = capif_key_load(ccf->ca_key_uri)) == NULL
+        || !X509_check_private_key(sk_X509_value(ccf->ca_certs, 0),
+                                   ccf->ca_key)) {
+        capif_log_ssl("ca-unusable", "file", ccf->ca_file, "key",
+                      ccf->ca_key_uri, NULL);
+        return false;
+    }
+    if ((ccf->jws_key = capif_key_load(ccf->jws_key_uri)) == NULL
+        || !capif_jwk_thumbprint(ccf->jws_key, ccf->kid)
+        || (jwk = capif_jwk(ccf->jws_key, ccf->kid)) == NULL) {
+        capif_log_ssl("jws-key-unusable", "key", ccf->jws_key_uri, NULL);
+        return false;
+    }
+    ccf->jwks = json_pack("{s:[o]}", "keys", jwk);
+    return ccf->jwks != NULL;
+}
+
+bool ccf_load(struct ccf *ccf, const char *path)
+{
+    const char *const *sections;
+
+    if ((ccf->conf = capif_conf_open(path)) == NULL
+        || !capif_conf_read(ccf->conf, "ccf", ccf_options, ccf)
+        || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url) || !load_keys(ccf)
+        || (ccf->anchors = sk_X509_new_null()) == NULL
+        || !anchors_add(ccf, ccf->ca_certs))
+        return false;
+    sections = capif_conf_sections(ccf->conf, "partner ");
+    for (; *sections != NULL; sections++)
+        if (!load_partner(ccf, *sections))
+            return false;
+    if ((ccf->tls = capif_tls_server(&ccf->cred, ccf->anchors)) == NULL) {
+        capif_log_ssl("tls-unusable", NULL);
+        return false;
+    }
+    return true;
+}
+
+void ccf_unload(struct ccf *ccf)
+{
+    for (size_t i = 0; i < ccf->n_partners; i++) {
+        sk_X509_pop_free(ccf->partners[i].ca_certs, X509_free);
+        json_decref(ccf->partners[i].jwks);
+    }
+    SSL_CTX_free(ccf->tls);
+    sk_X509_free(ccf->anchors);
+    sk_X509_pop_free(ccf->ca_certs, X509_free);
+    capif_credentials_clear(&ccf->cred);
+    EVP_PKEY_free(ccf->ca_key);
+    EVP_PKEY_free(ccf->jws_key);
+    json_decref(ccf->jwks);
+    capif_conf_free(ccf->conf);
+    memset(ccf, 0, sizeof(*ccf));
+}
+
+const struct ccf_partner *ccf_partner_find(const struct ccf *ccf,
+                                           const char *ccf_id)
+{
+    for (size_t i = 0; i < ccf->n_partners; i++)
+        if (strcmp(ccf->partners[i].ccf_id, ccf_id) == 0)
+            return &ccf->partners[i];
+    return NULL;
+}

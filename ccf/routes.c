@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The attack surface on one screen, and who is who on it.
+ */
+#include "ccf.h"
+
+#include "log.h"
+
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SMALL  16384
+#define MEDIUM 65536
+
+const struct capif_route ccf_routes[] = {
+    { "POST", "/api-invoker-management/v1/onboardedInvokers", SMALL, 0,
+      ccf_post_onboarding },
+    { "DELETE", "/api-invoker-management/v1/onboardedInvokers/{}", 0,
+      CCF_FROM_INVOKER, ccf_delete_onboarding },
+    { "POST", "/api-provider-management/v1/registrations", MEDIUM, 0,
+      ccf_post_registration },
+    { "POST", "/published-apis/v1/{}/service-apis", MEDIUM, CCF_FROM_APF,
+      ccf_post_api },
+    { "GET", "/published-apis/v1/{}/service-apis", 0, CCF_FROM_APF,
+      ccf_get_apis },
+    { "GET", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
+      ccf_get_api },
+    { "DELETE", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
+      ccf_delete_api },
+    { "GET", "/service-apis/v1/allServiceAPIs", 0,
+      CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_get_discover },
+    { "PUT", "/capif-security/v1/trustedInvokers/{}", MEDIUM,
+      CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_put_context },
+    { "POST", "/capif-security/v1/trustedInvokers/{}/update", MEDIUM,
+      CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_update_context },
+    { "GET", "/capif-security/v1/trustedInvokers/{}", 0, CCF_FROM_AEF,
+      ccf_get_context },
+    { "DELETE", "/capif-security/v1/trustedInvokers/{}", 0,
+      CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_delete_context },
+    { "POST", "/capif-security/v1/securities/{}/token", SMALL, 0,
+      ccf_post_token }, /* errors of RFC 6749, so it looks for itself */
+    { "GET", "/.well-known/jwks.json", 0, 0, ccf_get_jwks },
+    { .method = NULL },
+};
+
+static const struct ccf_partner *partner_of_anchor(const struct ccf *ccf,
+                                                   X509 *anchor)
+{
+    for (size_t i = 0; i < ccf->n_partners; i++)
+        for (int j = 0; j < sk_X509_num(ccf->partners[i].ca_certs); j++)
+            if (X509_cmp(sk_X509_value(ccf->partners[i].ca_certs, j), anchor)
+                == 0)
+                return &ccf->partners[i];
+    return NULL;
+}
+
+static bool is_own_anchor(const struct ccf *ccf, X509 *anchor)
+{
+    for (int i = 0; i < sk_X509_num(ccf->ca_certs); i++)
+        if (X509_cmp(sk_X509_value(ccf->ca_certs, i), anchor) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * One of ours: the certificate must be the one that this member has now, so
+ * that being offboarded or certified anew ends an older one.
+ */
+static unsigned who_of_own(struct ccf_worker *w, X509 *cert)
+{
+    struct ccf_member member;
+
+    if (!capif_cert_identity(cert, &w->peer)
+        || strcmp(w->peer.ccf_id, w->ccf->ccf_id) != 0
+        || w->peer.role == CAPIF_CCF
+        || ccf_store_member(w->store, &w->peer, &member) != CCF_STORE_OK
+        || strcmp(member.thumbprint, w->peer_thumbprint) != 0)
+        return 0;
+    strcpy(w->peer_group, member.group_id);
+    return 1u << w->peer.role;
+}
+
+/* A partner's CA vouches here for that partner's CCF and for nobody else. */
+static unsigned who_of_partner(struct ccf_worker *w,
+                               const struct ccf_partner *p, X509 *cert)
+{
+    if (X509_check_host(cert, p->ccf_id, 0,
+                        X509_CHECK_FLAG_NO_WILDCARDS
+                            | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+                        NULL)
+        != 1)
+        return 0;
+    w->peer.role = CAPIF_CCF;
+    strcpy(w->peer.ccf_id, p->ccf_id);
+    strcpy(w->peer.id, p->ccf_id);
+    return CCF_FROM_PARTNER;
+}
+
+unsigned ccf_who(const struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    SSL *ssl = capif_req_ssl(req);
+    STACK_OF(X509) *chain = ssl != NULL ? SSL_get0_verified_chain(ssl) : NULL;
+    const struct ccf_partner *p;
+    X509 *anchor;
+
+    memset(&w->peer, 0, sizeof(w->peer));
+    w->peer_thumbprint[0] = '\0';
+    w->peer_group[0] = '\0';
+    if (chain == NULL || SSL_get_verify_result(ssl) != X509_V_OK
+        || !capif_cert_thumbprint(sk_X509_value(chain, 0), w->peer_thumbprint))
+        return 0;
+    anchor = sk_X509_value(chain, sk_X509_num(chain) - 1);
+    if (is_own_anchor(w->ccf, anchor))
+        return who_of_own(w, sk_X509_value(chain, 0));
+    if ((p = partner_of_anchor(w->ccf, anchor)) != NULL)
+        return who_of_partner(w, p, sk_X509_value(chain, 0));
+    return 0;
+}
+
+bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1])
+{
+    unsigned char raw[8];
+
+    if (RAND_bytes(raw, sizeof(raw)) != 1)
+        return false;
+    snprintf(out, CAPIF_ID_MAX + 1, "%s%02x%02x%02x%02x%02x%02x%02x%02x",
+             prefix, raw[0], raw[1], raw[2], raw[3], raw[4], raw[5], raw[6],
+             raw[7]);
+    return true;
+}
+
+void ccf_reply_store(struct capif_req *req, enum ccf_store_status st)
+{
+    if (st == CCF_STORE_NOT_FOUND) {
+        capif_reply_problem(req, 404, NULL, "no such resource");
+    } else if (st == CCF_STORE_CONFLICT) {
+        capif_reply_problem(req, 409, NULL, "exists already");
+    } else {
+        capif_req_set_header(req, "Retry-After", "5");
+        capif_reply_problem(req, 503, NULL, "the store is not available");
+    }
+}
+
+void ccf_get_jwks(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+
+    capif_req_set_header(req, "Cache-Control", "max-age=60");
+    capif_reply_json(req, 200, json_incref(w->ccf->jwks));
+}

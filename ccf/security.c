@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CAPIF_Security_API (TS 29.222 8.1.x), security contexts: the seven steps of
+ * 6.24.2.1, and what AEFs fetch over CAPIF-3.
+ */
+#include "ccf.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define URI_MAX 1024
+
+/* One negotiation, for as long as partners are being asked. */
+struct negotiation {
+    struct capif_req *req;
+    struct ccf_worker *w;
+    json_t *doc; /* the request; the wishes borrow from it */
+    struct ccf_wish wishes[CCF_APIS_MAX];
+    json_t *entries[CCF_APIS_MAX]; /* of the answer, as they come */
+    size_t n, pending;
+    char ccf_id[CAPIF_CCF_ID_MAX + 1]; /* the invoker */
+    char invoker_id[CAPIF_ID_MAX + 1];
+    int success;           /* the status of a good answer */
+    struct ccf_refusal no; /* the first; status 0: none yet */
+};
+
+/* One partner's part of it. */
+struct part {
+    struct negotiation *neg;
+    const struct ccf_partner *partner;
+};
+
+static void negotiation_free(struct negotiation *neg)
+{
+    for (size_t i = 0; i < neg->n; i++)
+        json_decref(neg->entries[i]);
+    json_decref(neg->doc);
+    free(neg);
+}
+
+static void note(struct negotiation *neg, const struct ccf_refusal *no)
+{
+    if (neg->no.status == 0)
+        neg->no = *no;
+}
+
+/* Step 7: all is known. */
+static void conclude(struct negotiation *neg)
+{
+    struct capif_req *req = neg->req;
+    struct ccf *ccf = neg->w->ccf;
+    json_t *list = json_array(), *doc;
+    char location[URI_MAX];
+    enum ccf_store_status st;
+
+    if (neg->no.status != 0) {
+        capif_log("negotiation-refused", "invoker", neg->invoker_id, "why",
+                  neg->no.why, NULL);
+        capif_reply_problem(req, neg->no.status, neg->no.cause, neg->no.why);
+        json_decref(list);
+        negotiation_free(neg);
+        return;
+    }
+    for (size_t i = 0; i < neg->n; i++)
+        json_array_append(list, neg->entries[i]);
+    doc = json_pack("{s:o, s:O, s:s}", "securityInfo", list,
+                    "notificationDestination",
+                    json_object_get(neg->doc, "notificationDestination"),
+                    "supportedFeatures", "0");
+    st = ccf_store_context_put(neg->w->store, neg->ccf_id, neg->invoker_id,
+                               time(NULL) + (time_t)ccf->context_seconds, doc);
+    if (st != CCF_STORE_OK) {
+        json_decref(doc);
+        ccf_reply_store(req, st);
+    } else {
+        capif_log("negotiated", "ccf", neg->ccf_id, "invoker", neg->invoker_id,
+                  NULL);
+        snprintf(location, sizeof(location),
+                 "%s/capif-security/v1/trustedInvokers/%s", ccf->url,
+                 neg->invoker_id);
+        if (neg->success == 201)
+            capif_req_set_header(req, "Location", location);
+        capif_reply_json(req, neg->success, doc);
+    }
+    negotiation_free(neg);
+}
+
+/* Step 6: believe of the partner's choice what was asked and agreed. */
+static bool take_choice(struct negotiation *neg, size_t i,
+                        const struct ccf_partner *partner,
+                        const struct capif_at *chosen)
+{
+    const struct ccf_wish *wish = &neg->wishes[i];
+    const char *sel = capif_get_str(chosen, "selSecurityMethod", true, 32);
+    const char *info =
+        capif_get_str(chosen, "authenticationInfo", false, 16384);
+    char *name;
+
+    if (sel == NULL || !capif_list_has(wish->pref, sel)
+        || !capif_list_has(partner->methods, sel))
+        return false;
+    name = ccf_api_name(neg->w, partner->ccf_id, wish->api_id);
+    neg->entries[i] =
+        ccf_wish_entry(wish, sel, info, partner->ccf_id,
+                       name != NULL ? name : ccf_vs_str(chosen->v, "apiName"));
+    free(name);
+    return neg->entries[i] != NULL;
+}
+
+static bool take_choices(struct negotiation *neg,
+                         const struct ccf_partner *partner,
+                         const struct capif_answer *a)
+{
+    struct capif_reader reader = { 0 };
+    json_t *doc = capif_json_parse(a->body, a->body_len, &reader);
+    struct capif_at root = capif_at_root(doc, &reader);
+    struct capif_at list =
+        capif_get_array(&root, "securityInfo", true, 1, CCF_APIS_MAX);
+    size_t at = 0;
+    bool ok = list.v != NULL;
+
+    for (size_t i = 0; ok && i < neg->n; i++) {
+        struct capif_at chosen;
+
+        if (neg->wishes[i].at != partner)
+            continue;
+        chosen = capif_at_item(&list, at++);
+        ok = chosen.v != NULL && take_choice(neg, i, partner, &chosen);
+    }
+    ok = ok && at == json_array_size(list.v);
+    json_decref(doc);
+    return ok;
+}
+
+static void on_partner(const struct capif_answer *a, void *arg)
+{
+    struct part *part = arg;
+    struct negotiation *neg = part->neg;
+    struct ccf_refusal no;
+
+    if (a->status != 201 && a->status != 200) {
+        ccf_partner_refusal(part->partner, a, &no);
+        note(neg, &no);
+    } else if (!take_choices(neg, part->partner, a)) {
+        no = (struct ccf_refusal){ .status = 502 };
+        snprintf(no.why, sizeof(no.why), "%s gave no usable choice",
+                 part->partner->ccf_id);
+        note(neg, &no);
+    }
+    free(part);
+    if (--neg->pending == 0)
+        conclude(neg);
+}
+
+/* Step 4: pass on what is in one partner's domain. */
+static void ask(struct negotiation *neg, const struct ccf_partner *partner)
+{
+    static const struct ccf_refusal failed = { 500, NULL, "see the log" };
+    struct part *part = calloc(1, sizeof(*part));
+    json_t *list = json_array(), *body, *from, *info;
+    char path[128], callback[URI_MAX];
+
+    for (size_t i = 0; i < neg->n; i++) {
+        if (neg->wishes[i].at != partner)
+            continue;
+        from = json_array_get(json_object_get(neg->doc, "securityInfo"), i);
+        info = json_pack("{s:O, s:s, s:s}", "prefSecurityMethods",
+                         json_object_get(from, "prefSecurityMethods"), "apiId",
+                         neg->wishes[i].api_id, "aefId", neg->wishes[i].aef_id);
+        json_array_append_new(list, info);
+    }
+    snprintf(path, sizeof(path), "/capif-security/v1/trustedInvokers/%s",
+             neg->invoker_id);
+    snprintf(callback, sizeof(callback), "%s/capif-security/v1/notifications",
+             neg->w->ccf->url);
+    body = json_pack("{s:o, s:s, s:s, s:{s:s}}", "securityInfo", list,
+                     "notificationDestination", callback, "supportedFeatures",
+                     "0", CCF_VS, "srcCcfId", neg->w->ccf->ccf_id);
+    if (part != NULL) {
+        part->neg = neg;
+        part->partner = partner;
+    }
+    if (part != NULL
+        && ccf_partner_call(neg->w, partner, "PUT", path, body, on_partner,
+                            part)) {
+        neg->pending++;
+    } else {
+        note(neg, &failed);
+        free(part);
+    }
+    json_decref(body);
+}
+
+/* Steps 3 to 5. */
+static void negotiate(struct negotiation *neg,
+                      const struct ccf_partner *partner)
+{
+    struct ccf_worker *w = neg->w;
+    struct ccf_refusal no;
+    bool foreign = false;
+
+    for (size_t i = 0; i < neg->n && neg->no.status == 0; i++) {
+        if (!ccf_wish_locate(w, &neg->wishes[i], partner, &no)) {
+            note(neg, &no);
+        } else if (neg->wishes[i].at != NULL) {
+            foreign = true;
+        } else {
+            neg->entries[i] = ccf_wish_choose(w, &neg->wishes[i], partner, &no);
+            if (neg->entries[i] == NULL)
+                note(neg, &no);
+        }
+    }
+    for (size_t p = 0; foreign && neg->no.status == 0 && p < w->ccf->n_partners;
+         p++) {
+        bool asked = false;
+
+        for (size_t i = 0; i < neg->n; i++)
+            asked = asked || neg->wishes[i].at == &w->ccf->partners[p];
+        if (asked)
+            ask(neg, &w->ccf->partners[p]);
+    }
+    if (neg->pending == 0)
+        conclude(neg);
+}
+
+/* Whose context the path names; answers and returns false if not yours. */
+static bool whose(struct capif_req *req, struct ccf_worker *w,
+                  const char **ccf_id)
+{
+    const char *id = capif_req_param(req, 0);
+
+    if (w->peer.role == CAPIF_INVOKER && strcmp(id, w->peer.id) != 0) {
+        capif_reply_problem(req, 403, NULL, "not your security context");
+        return false;
+    }
+    if (!capif_id_ok(id)) {
+        capif_reply_problem(req, 404, NULL, "malformed apiInvokerId");
+        return false;
+    }
+    *ccf_id = w->peer.ccf_id;
+    return true;
+}
+
+static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
+                              int success)
+{
+    struct capif_reader reader = { 0 };
+    struct negotiation *neg;
+    struct capif_at root;
+    const char *ccf_id;
+    json_t *doc;
+
+    if (!whose(req, w, &ccf_id)
+        || (doc = capif_req_json(req, "application/json")) == NULL)
+        return;
+    if ((neg = calloc(1, sizeof(*neg))) == NULL) {
+        json_decref(doc);
+        capif_reply_internal(req, "out-of-memory");
+        return;
+    }
+    neg->req = req;
+    neg->w = w;
+    neg->doc = doc;
+    neg->success = success;
+    strcpy(neg->ccf_id, ccf_id);
+    snprintf(neg->invoker_id, sizeof(neg->invoker_id), "%s",
+             capif_req_param(req, 0));
+    root = capif_at_root(doc, &reader);
+    neg->n = ccf_wishes_read(&root, neg->wishes);
+    (void)capif_get_str(&root, "notificationDestination", true, URI_MAX);
+    (void)capif_get_str(&root, "supportedFeatures", false, 64);
+    if (reader.n > 0) {
+        capif_reply_invalid(req, &reader);
+        negotiation_free(neg);
+        return;
+    }
+    negotiate(neg, ccf_partner_find(w->ccf, ccf_id));
+}
+
+void ccf_put_context(struct capif_req *req, void *app)
+{
+    negotiation_start(req, app, 201);
+}
+
+void ccf_update_context(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    enum ccf_store_status st;
+    const char *ccf_id;
+    json_t *doc = NULL;
+
+    if (!whose(req, w, &ccf_id))
+        return;
+    st = ccf_store_context_get(w->store, ccf_id, capif_req_param(req, 0), &doc);
+    json_decref(doc);
+    if (st == CCF_STORE_OK)
+        negotiation_start(req, w, 200);
+    else
+        ccf_reply_store(req, st);
+}
+
+/* ---- CAPIF-3 ---- */
+
+/* A JSON object as a string: what 29.222 has room for. */
+static json_t *as_string(json_t *info)
+{
+    char *text = json_dumps(info, JSON_COMPACT);
+    json_t *out = json_string(text);
+
+    free(text);
+    json_decref(info);
+    return out;
+}
+
+/* An AEF's entries of a context, with what it needs to serve the invoker. */
+static json_t *for_aef(const struct ccf *ccf, const char *aef_id,
+                       const char *src, const json_t *doc, bool authn,
+                       bool authz)
+{
+    const struct ccf_partner *p = ccf_partner_find(ccf, src);
+    json_t *list = json_array(), *entry, *own;
+    size_t i;
+
+    json_array_foreach(json_object_get(doc, "securityInfo"), i, entry)
+    {
+        const char *id = ccf_vs_str(entry, "aefId");
+
+        if (id == NULL || strcmp(id, aef_id) != 0)
+            continue;
+        own = json_deep_copy(entry);
+        json_object_del(own, "authenticationInfo"); /* the invoker's part */
+        if (authn)
+            json_object_set_new(
+                own, "authenticationInfo",
+                as_string(json_pack(
+                    "{s:i, s:s, s:o}", "v", 1, "clientAuth",
+                    ccf->oauth_client_auth, "caCertificates",
+                    ccf_pem_list(p != NULL ? p->ca_certs : ccf->ca_certs))));
+        if (authz)
+            json_object_set_new(
+                own, "authorizationInfo",
+                as_string(json_pack("{s:i, s:[{s:s, s:O}]}", "v", 1, "issuers",
+                                    "ccfId", src, "jwks",
+                                    p != NULL ? p->jwks : ccf->jwks)));
+        json_array_append_new(list, own);
+    }
+    return list;
+}
+
+static bool flag(struct capif_req *req, const char *name)
+{
+    const char *text = capif_req_query(req, name);
+
+    return text != NULL && strcmp(text, "true") == 0;
+}
+
+void ccf_get_context(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    const char *src = capif_req_query(req, "vs-src-ccf-id");
+    json_t *doc = NULL, *list;
+    enum ccf_store_status st;
+
+    if (src == NULL)
+        src = w->ccf->ccf_id;
+    st = ccf_store_context_get(w->store, src, capif_req_param(req, 0), &doc);
+    if (st != CCF_STORE_OK) {
+        ccf_reply_store(req, st);
+        return;
+    }
+    list =
+        for_aef(w->ccf, w->peer.id, src, doc, flag(req, "authenticationInfo"),
+                flag(req, "authorizationInfo"));
+    if (json_array_size(list) == 0) {
+        json_decref(list);
+        ccf_reply_store(req, CCF_STORE_NOT_FOUND);
+    } else {
+        json_object_set_new(doc, "securityInfo", list);
+        capif_reply_json(req, 200, json_incref(doc));
+    }
+    json_decref(doc);
+}
+
+void ccf_delete_context(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    enum ccf_store_status st;
+    const char *ccf_id;
+
+    if (!whose(req, w, &ccf_id))
+        return;
+    st = ccf_store_context_delete(w->store, ccf_id, capif_req_param(req, 0));
+    if (st == CCF_STORE_OK)
+        capif_reply_empty(req, 204);
+    else
+        ccf_reply_store(req, st);
+}

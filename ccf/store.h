@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf store: all that a CCF must not forget.
+ *
+ * Every function is one transaction: when it returns CCF_STORE_OK the change
+ * is durable, otherwise nothing has changed.  Documents are JSON objects as
+ * TS 29.222 has them.
+ * Ownership: the caller frees documents it gets and keeps those it gives.
+ * Threads: a struct ccf_store belongs to one; several may share a file.
+ * Times are seconds since 1970.
+ */
+#ifndef CCF_STORE_H
+#define CCF_STORE_H
+
+#include "cert.h"
+
+#include <jansson.h>
+#include <time.h>
+
+enum ccf_store_status {
+    CCF_STORE_OK,
+    CCF_STORE_NOT_FOUND,
+    CCF_STORE_CONFLICT, /* exists already; an enrolment: used already */
+    CCF_STORE_ERROR,    /* the store failed; logged */
+};
+
+struct ccf_store;
+
+/* Open, and bring the schema up to date; NULL and a log line if that fails. */
+struct ccf_store *ccf_store_open(const char *where);
+void ccf_store_close(struct ccf_store *s);
+
+/* An enrolment token (JWS by this CCF) is good for one use. */
+struct ccf_enrolment {
+    const char *jti;
+    time_t exp; /* may be forgotten after this */
+};
+
+/* A member of this domain: an invoker, or a function of a provider. */
+struct ccf_member {
+    struct capif_identity who;
+    char group_id[CAPIF_ID_MAX + 1]; /* onboardingId, or apiProvDomId */
+    char thumbprint[44];             /* of its one valid certificate */
+};
+
+/*
+ * Use up the enrolment and add the members with the document of their
+ * onboarding or registration, whose id group_id is.
+ */
+enum ccf_store_status ccf_store_enrol(struct ccf_store *s,
+                                      const struct ccf_enrolment *enrolment,
+                                      const char *group_id, const json_t *doc,
+                                      const struct ccf_member *members,
+                                      size_t n);
+enum ccf_store_status ccf_store_member(struct ccf_store *s,
+                                       const struct capif_identity *who,
+                                       struct ccf_member *out);
+/* Remove an invoker and its security contexts. */
+enum ccf_store_status ccf_store_offboard(struct ccf_store *s,
+                                         const struct capif_identity *who,
+                                         const char *onboarding_id);
+
+/*
+ * Service APIs, by the CCF that they belong to (this one or a partner) and
+ * apiId.  apf_id is NULL for a partner's.
+ */
+enum ccf_store_status ccf_store_api_put(struct ccf_store *s, const char *ccf_id,
+                                        const char *api_id, const char *apf_id,
+                                        const json_t *doc);
+/* ccf_id NULL: whichever has it; the owner is in the document's ccfId. */
+enum ccf_store_status ccf_store_api_get(struct ccf_store *s, const char *ccf_id,
+                                        const char *api_id, json_t **doc);
+/* ccf_id or apf_id NULL: of any.  An array, empty if there are none. */
+enum ccf_store_status ccf_store_api_list(struct ccf_store *s,
+                                         const char *ccf_id, const char *apf_id,
+                                         json_t **docs);
+enum ccf_store_status ccf_store_api_delete(struct ccf_store *s,
+                                           const char *ccf_id,
+                                           const char *api_id,
+                                           const char *apf_id);
+/* All that a partner offers, in place of what it offered before. */
+enum ccf_store_status ccf_store_api_replace(struct ccf_store *s,
+                                            const char *ccf_id,
+                                            const json_t *docs);
+
+/* Security contexts (ServiceSecurity), by invoker; expired ones are none. */
+enum ccf_store_status ccf_store_context_put(struct ccf_store *s,
+                                            const char *ccf_id,
+                                            const char *invoker_id,
+                                            time_t expires, const json_t *doc);
+enum ccf_store_status ccf_store_context_get(struct ccf_store *s,
+                                            const char *ccf_id,
+                                            const char *invoker_id,
+                                            json_t **doc);
+enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
+                                               const char *ccf_id,
+                                               const char *invoker_id);
+
+#endif
