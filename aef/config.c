@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The [aef] and [api NAME] sections, and the keys they name.
+ */
+#include "aef.h"
+
+#include "log.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define STR(name, member, def)                                             \
+    {                                                                      \
+        name, CAPIF_OPT_STR, offsetof(struct aef, member), def, 0, 0, NULL \
+    }
+#define UINT(name, member, def, min, max)                                  \
+    {                                                                      \
+        name, CAPIF_OPT_UINT, offsetof(struct aef, member), def, min, max, \
+            NULL                                                           \
+    }
+
+static const struct capif_opt aef_options[] = {
+    STR("aef-id", aef_id, NULL),
+    STR("ccf-id", ccf_id, NULL),
+    STR("ccf-url", ccf_url, NULL),
+    STR("ccf-address", ccf_address, ""),
+    STR("ca-certificate", ca_file, NULL),
+    STR("certificate", cert_file, NULL),
+    STR("key", key_uri, NULL),
+    STR("control-listen", control_listen, NULL),
+    STR("service-listen", service_listen, NULL),
+    UINT("workers", workers, "4", 1, 256),
+    UINT("security-info-lifetime", info_seconds, "60", 1, 86400),
+    UINT("body-max", body_max, "1048576", 0, CAPIF_BODY_MAX),
+    { .name = NULL },
+};
+
+#undef STR
+#define STR(name, member)                                                  \
+    {                                                                      \
+        name, CAPIF_OPT_STR, offsetof(struct aef_api, member), NULL, 0, 0, \
+            NULL                                                           \
+    }
+
+static const struct capif_opt api_options[] = {
+    STR("prefix", prefix),
+    STR("backend", backend),
+    { .name = NULL },
+};
+
+static bool load_api(struct aef *aef, const char *section)
+{
+    struct aef_api *api = &aef->apis[aef->n_apis];
+    const char *why = NULL, *option = "prefix";
+    size_t len;
+
+    if (aef->n_apis == AEF_APIS_MAX) {
+        capif_conf_complain(aef->conf, section, NULL, "too many APIs");
+        return false;
+    }
+    if (!capif_conf_read(aef->conf, section, api_options, api))
+        return false;
+    api->name = section + strlen("api ");
+    len = strlen(api->prefix);
+    if (!capif_scope_name_ok(api->name)) {
+        option = NULL;
+        why = "this API name can't stand in a scope";
+    } else if (api->prefix[0] != '/' || len < 2
+               || api->prefix[len - 1] == '/') {
+        why = "must begin with a slash and not end with one";
+    } else if (strncmp(api->backend, "http://", 7) != 0
+               || api->backend[strlen(api->backend) - 1] == '/') {
+        option = "backend";
+        why = "must be an http:// URL that does not end with a slash";
+    }
+    for (size_t i = 0; why == NULL && i < aef->n_apis; i++)
+        if (strcmp(aef->apis[i].prefix, api->prefix) == 0)
+            why = "not unique";
+    if (why != NULL) {
+        capif_conf_complain(aef->conf, section, option, why);
+        return false;
+    }
+    aef->n_apis++;
+    return true;
+}
+
+bool aef_load(struct aef *aef, const char *path)
+{
+    const char *const *sections;
+
+    if ((aef->conf = capif_conf_open(path)) == NULL
+        || !capif_conf_read(aef->conf, "aef", aef_options, aef))
+        return false;
+    if (!capif_scope_name_ok(aef->aef_id) || !capif_id_ok(aef->aef_id)) {
+        capif_conf_complain(aef->conf, "aef", "aef-id", "malformed");
+        return false;
+    }
+    if (!capif_ccf_id_ok(aef->ccf_id)) {
+        capif_conf_complain(aef->conf, "aef", "ccf-id",
+                            "must be a lower-case FQDN");
+        return false;
+    }
+    sections = capif_conf_sections(aef->conf, "api ");
+    for (; *sections != NULL; sections++)
+        if (!load_api(aef, *sections))
+            return false;
+    if (!capif_credentials_load(aef->cert_file, aef->key_uri, &aef->cred)
+        || (aef->ca_certs = capif_certs_load(aef->ca_file)) == NULL
+        || (aef->control_tls = capif_tls_server(&aef->cred, aef->ca_certs))
+               == NULL
+        || (aef->service_tls = capif_tls_server(&aef->cred, NULL)) == NULL
+        || (aef->cache = aef_cache_new()) == NULL) {
+        capif_log_ssl("load-failed", "file", path, NULL);
+        return false;
+    }
+    return true;
+}
+
+void aef_unload(struct aef *aef)
+{
+    aef_cache_free(aef->cache);
+    SSL_CTX_free(aef->control_tls);
+    SSL_CTX_free(aef->service_tls);
+    sk_X509_pop_free(aef->ca_certs, X509_free);
+    capif_credentials_clear(&aef->cred);
+    capif_conf_free(aef->conf);
+    memset(aef, 0, sizeof(*aef));
+}

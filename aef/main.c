@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * aefd: the API exposing function.
+ */
+#include "aef.h"
+
+#include "log.h"
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDLE_SECONDS    30
+#define CONNECTIONS_MAX 4096
+
+static void worker_stop(void *state)
+{
+    struct aef_worker *w = state;
+
+    if (w == NULL)
+        return;
+    capif_server_free(w->control);
+    capif_server_free(w->service);
+    capif_client_free(w->client);
+    free(w);
+}
+
+static void *worker_start(struct event_base *base, void *app)
+{
+    struct aef *aef = app;
+    struct aef_worker *w = calloc(1, sizeof(*w));
+    const struct capif_server_config control = {
+        .listen = aef->control_listen,
+        .tls = aef->control_tls,
+        .routes = aef_control_routes,
+        .app = w,
+        .idle_seconds = IDLE_SECONDS,
+        .max_connections = CONNECTIONS_MAX,
+    };
+    const struct capif_server_config service = {
+        .listen = aef->service_listen,
+        .tls = aef->service_tls,
+        .any = aef_serve,
+        .any_body_max = aef->body_max,
+        .app = w,
+        .idle_seconds = IDLE_SECONDS,
+        .max_connections = CONNECTIONS_MAX,
+    };
+
+    if (w == NULL)
+        return NULL;
+    w->aef = aef;
+    if ((w->client = capif_client_new(base)) == NULL
+        || (w->control = capif_server_new(base, &control)) == NULL
+        || (w->service = capif_server_new(base, &service)) == NULL) {
+        worker_stop(w);
+        return NULL;
+    }
+    return w;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct capif_worker_ops ops = { worker_start, worker_stop };
+    static struct aef aef; /* large, and as long-lived as the process */
+    int status = EXIT_FAILURE;
+
+    if (argc != 2 || argv[1][0] == '-') {
+        fprintf(argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr,
+                "usage: aefd CONFIG\n");
+        return argc == 2 && strcmp(argv[1], "--help") == 0 ? EXIT_SUCCESS : 2;
+    }
+    capif_harden();
+    if (aef_load(&aef, argv[1]))
+        status = capif_run(aef.workers, &ops, &aef);
+    aef_unload(&aef);
+    return status;
+}
