@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API provider's commands: register its functions, publish its APIs.
+ */
+#include "tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FUNCS_MAX 8
+#define URL_MAX   2048
+
+/* ROLE=URI of the command line. */
+struct func {
+    char role[8];
+    const char *uri;
+};
+
+static const char *str(const json_t *obj, const char *name)
+{
+    return json_string_value(json_object_get(obj, name));
+}
+
+static bool func_parse(const char *arg, struct func *f)
+{
+    const char *eq = strchr(arg, '=');
+
+    if (eq == NULL || eq - arg != 3)
+        return false;
+    snprintf(f->role, sizeof(f->role), "%.3s", arg);
+    f->uri = eq + 1;
+    return strcmp(f->role, "AEF") == 0 || strcmp(f->role, "APF") == 0
+           || strcmp(f->role, "AMF") == 0;
+}
+
+static json_t *func_json(const struct func *f)
+{
+    EVP_PKEY *key = capif_key_load(f->uri);
+    char *csr = key != NULL ? capif_csr_make(f->role, key) : NULL;
+    json_t *out = NULL;
+
+    if (csr != NULL)
+        out = json_pack("{s:s, s:{s:s}}", "apiProvFuncRole", f->role, "regInfo",
+                        "apiProvPubKey", csr);
+    else
+        tool_fail("%s: no key to make a certificate request with", f->uri);
+    free(csr);
+    EVP_PKEY_free(key);
+    return out;
+}
+
+/* aef.crt, apf.crt, amf.crt, and who is who in provider.json. */
+static bool save(const struct tool_options *o, const json_t *doc)
+{
+    const json_t *f;
+    char name[16];
+    size_t i;
+
+    json_array_foreach(json_object_get(doc, "apiProvFuncs"), i, f)
+    {
+        const char *role = str(f, "apiProvFuncRole");
+        const char *cert = str(json_object_get(f, "regInfo"), "apiProvCert");
+
+        if (role == NULL || cert == NULL || strlen(role) != 3)
+            return false;
+        snprintf(name, sizeof(name), "%c%c%c.crt", role[0] | 0x20,
+                 role[1] | 0x20, role[2] | 0x20);
+        if (!tool_write(o, name, cert))
+            return false;
+        tool_step("29.222 5.11", "%s %s registered and certified", role,
+                  str(f, "apiProvFuncId"));
+    }
+    return tool_write_json(o, "provider.json", doc);
+}
+
+static int register_funcs(struct tool_options *o)
+{
+    json_t *list = json_array(), *doc = NULL, *one;
+    char *token = NULL, *body = NULL;
+    struct tool_answer a = { 0 };
+    char url[URL_MAX];
+    struct func f;
+    int status = 1;
+
+    if (o->ccf == NULL || o->ca == NULL || o->enrolment == NULL || o->n_args < 1
+        || o->n_args > FUNCS_MAX) {
+        tool_fail("register needs --ccf, --ca, --enrolment and ROLE=URI...");
+        goto out;
+    }
+    if ((token = tool_read(o->enrolment)) == NULL)
+        goto out;
+    for (int i = 0; i < o->n_args; i++) {
+        if (!func_parse(o->args[i], &f)) {
+            tool_fail("%s: not AEF=URI, APF=URI or AMF=URI", o->args[i]);
+            goto out;
+        }
+        if ((one = func_json(&f)) == NULL)
+            goto out;
+        json_array_append_new(list, one);
+    }
+    doc = json_pack("{s:s, s:O, s:s}", "regSec", token, "apiProvFuncs", list,
+                    "suppFeat", "0");
+    body = json_dumps(doc, JSON_COMPACT);
+    snprintf(url, sizeof(url), "%s/api-provider-management/v1/registrations",
+             o->ccf);
+    const struct tool_request req = { .method = "POST",
+                                      .url = url,
+                                      .ca_file = o->ca,
+                                      .content_type = "application/json",
+                                      .body = body };
+    if (tool_call(o, &req, 201, "registration", &a) && save(o, a.doc))
+        status = 0;
+out:
+    if (token != NULL)
+        OPENSSL_cleanse(token, strlen(token));
+    if (body != NULL)
+        OPENSSL_cleanse(body, strlen(body));
+    free(token);
+    free(body);
+    json_decref(doc);
+    json_decref(list);
+    tool_answer_clear(&a);
+    return status;
+}
+
+/* The id of the APF that was registered. */
+static const char *apf_id(const json_t *provider)
+{
+    const json_t *f;
+    size_t i;
+
+    json_array_foreach(json_object_get(provider, "apiProvFuncs"), i, f)
+    {
+        if (strcmp(str(f, "apiProvFuncRole"), "APF") == 0)
+            return str(f, "apiProvFuncId");
+    }
+    return NULL;
+}
+
+static int publish(struct tool_options *o)
+{
+    json_t *provider = tool_read_json(o, "provider.json");
+    char *cert = tool_path(o, "apf.crt"), *body = NULL;
+    struct capif_credentials cred = { 0 };
+    struct tool_answer a = { 0 };
+    char url[URL_MAX];
+    const struct tool_request req = { .method = "POST",
+                                      .url = url,
+                                      .ca_file = o->ca,
+                                      .cred = &cred,
+                                      .content_type = "application/json",
+                                      .body = NULL };
+    struct tool_request sent = req;
+    int status = 1;
+
+    if (o->ccf == NULL || o->ca == NULL || o->key == NULL || o->n_args != 1) {
+        tool_fail("publish needs --ccf, --ca, --key and a file");
+    } else if (provider != NULL && apf_id(provider) != NULL && cert != NULL
+               && (body = tool_read(o->args[0])) != NULL
+               && capif_credentials_load(cert, o->key, &cred)) {
+        sent.body = body;
+        snprintf(url, sizeof(url), "%s/published-apis/v1/%s/service-apis",
+                 o->ccf, apf_id(provider));
+        if (tool_call(o, &sent, 201, "publishing", &a)) {
+            tool_step("29.222 5.3", "%s published as %s", str(a.doc, "apiName"),
+                      str(a.doc, "apiId"));
+            status = 0;
+        }
+    }
+    tool_answer_clear(&a);
+    capif_credentials_clear(&cred);
+    free(body);
+    free(cert);
+    json_decref(provider);
+    return status;
+}
+
+const struct tool_command tool_operator_commands[] = {
+    { "register", "--ccf URL --ca FILE --enrolment FILE ROLE=URI...",
+      "certify an AEF, APF and AMF, each with its key", register_funcs },
+    { "publish", "--ccf URL --ca FILE --key URI FILE",
+      "publish a ServiceAPIDescription with the APF's key", publish },
+    { NULL, NULL, NULL, NULL },
+};

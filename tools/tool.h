@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tool: what the commands of `capif` share.
+ */
+#ifndef TOOL_H
+#define TOOL_H
+
+#include "client.h"
+#include "json.h"
+
+#define TOOL_VS       "vendorSpecific-capif-hsm"
+#define TOOL_CONNECTS 8
+
+/* The command line, after the command's name. */
+struct tool_options {
+    const char *dir;       /* where the invoker's or provider's files are */
+    const char *ccf;       /* URL of the CCF */
+    const char *ca;        /* PEM file: whom to believe that it is the CCF */
+    const char *enrolment; /* file with the enrolment token */
+    const char *key;       /* URI; NULL: a key file in dir */
+    const char *api, *aef, *methods, *method, *data, *role;
+    const char *connect[TOOL_CONNECTS]; /* HOST:PORT:ADDRESS:PORT */
+    size_t n_connect;
+    char **args; /* what is left */
+    int n_args;
+};
+
+struct tool_command {
+    const char *name, *args, *what;
+    int (*run)(struct tool_options *o);
+};
+
+extern const struct tool_command tool_invoker_commands[];
+extern const struct tool_command tool_operator_commands[];
+
+/* "error: ..." on standard error; returns 1, the exit status. */
+int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* One step of a procedure, by its number in the specification. */
+void tool_step(const char *number, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Files in o->dir.  The caller frees what it gets. */
+char *tool_path(const struct tool_options *o, const char *name);
+char *tool_read(const char *path);
+/* Mode 0600; false after a message. */
+bool tool_write(const struct tool_options *o, const char *name,
+                const char *text);
+bool tool_write_json(const struct tool_options *o, const char *name,
+                     const json_t *doc);
+json_t *tool_read_json(const struct tool_options *o, const char *name);
+
+struct tool_request {
+    const char *method, *url, *ca_file, *content_type, *bearer;
+    const struct capif_credentials *cred;
+    const char *body;
+};
+
+struct tool_answer {
+    int status;
+    char *body; /* NUL-terminated */
+    size_t len;
+    json_t *doc; /* the body, if it is a JSON object */
+};
+
+/*
+ * Send and wait.  False, after a message that names what, unless the status
+ * is want (0: any).
+ */
+bool tool_call(const struct tool_options *o, const struct tool_request *req,
+               int want, const char *what, struct tool_answer *out);
+void tool_answer_clear(struct tool_answer *answer);
+
+#endif
