@@ -162,6 +162,8 @@ static const char *store(struct capif_conf *conf, const struct capif_opt *opt,
     char *end = NULL;
     unsigned long n;
 
+    if (opt->def == NULL && text[0] == '\0')
+        return "must not be empty";
     switch (opt->type) {
     case CAPIF_OPT_STR:
         if (!choice_ok(opt->choices, text))

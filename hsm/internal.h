@@ -6,6 +6,7 @@
 #include "hsm.h"
 
 #include <libp11.h>
+#include <openssl/err.h>
 #include <p11-kit/pkcs11.h>
 #include <p11-kit/uri.h>
 #include <pthread.h>
@@ -39,14 +40,21 @@ struct hsm_key {
     struct hsm_key_info info; /* a and b are owned by the key */
 };
 
-/* Record fn and rv for hsm_last_error() and say what to do about rv. */
+/*
+ * Record fn and rv for hsm_last_error(), say what to do about rv, and go back
+ * to the mark of HSM_CALL().
+ */
 enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv);
 /* Record a failure that is not PKCS#11's. */
 enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/*
+ * A module in this process may use OpenSSL itself, as SoftHSM does, and leave
+ * errors of its own on the caller's queue: they are taken off it again.
+ */
 #define HSM_CALL(hsm, fn, ...) \
-    hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__))
+    (ERR_set_mark(), hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__)))
 
 /* Borrow a session; blocks while all are in use.  put with s invalid: no-op.
  * A session whose call failed is closed rather than pooled. */

@@ -77,6 +77,7 @@ static enum hsm_status module_get(struct hsm *h, const char *path)
     enum hsm_status st = HSM_OK;
     struct hsm_module *m;
 
+    ERR_set_mark(); /* as HSM_CALL() does */
     /* Held over C_Initialize(), which nobody may overtake. */
     pthread_mutex_lock(&modules_lock);
     m = modules;
@@ -89,6 +90,7 @@ static enum hsm_status module_get(struct hsm *h, const char *path)
         st = module_initialize(h, path);
     }
     pthread_mutex_unlock(&modules_lock);
+    ERR_pop_to_mark();
     return st;
 }
 

@@ -71,6 +71,7 @@ enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv)
     enum hsm_status st = HSM_ERR_DEVICE;
     const char *name = "unknown CKR";
 
+    ERR_pop_to_mark();
     if (rv == CKR_OK)
         return HSM_OK;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -8,6 +8,7 @@
 #include "tls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define AEFS_MAX 8
 
@@ -42,17 +44,21 @@ static int fail(const char *what)
     return 1;
 }
 
+/* To --out, which only its owner can read (it may be a credential). */
 static int write_out(const struct options *o, const char *text)
 {
-    FILE *f = o->out != NULL ? fopen(o->out, "w") : stdout;
+    int fd = STDOUT_FILENO;
+    bool ok;
 
-    if (f == NULL || fputs(text, f) < 0 || fflush(f) != 0) {
-        fprintf(stderr, "error: %s: %s\n", o->out, strerror(errno));
-        return 1;
-    }
-    if (f != stdout)
-        fclose(f);
-    return 0;
+    if (o->out != NULL)
+        fd = open(o->out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ok = fd >= 0 && dprintf(fd, "%s", text) >= 0;
+    if (o->out != NULL && fd >= 0 && close(fd) != 0)
+        ok = false;
+    if (!ok)
+        fprintf(stderr, "error: %s: %s\n", o->out != NULL ? o->out : "stdout",
+                strerror(errno));
+    return ok ? 0 : 1;
 }
 
 /* ---- keygen ---- */
@@ -181,6 +187,12 @@ static int jwks(struct options *o)
     json_t *keys = json_array(), *set;
     char kid[44], *text;
     int status = 0;
+
+    if (o->n_args < 1) {
+        fputs("error: jwks needs URIs of keys\n", stderr);
+        json_decref(keys);
+        return 2;
+    }
 
     for (int i = 0; status == 0 && i < o->n_args; i++) {
         EVP_PKEY *key = capif_key_load(o->args[i]);

@@ -19,7 +19,6 @@ enum {
     OPT_METHODS,
     OPT_METHOD,
     OPT_DATA,
-    OPT_ROLE,
     OPT_CONNECT,
 };
 
@@ -34,7 +33,6 @@ static const struct option long_options[] = {
     { "methods", required_argument, NULL, OPT_METHODS },
     { "method", required_argument, NULL, OPT_METHOD },
     { "data", required_argument, NULL, OPT_DATA },
-    { "role", required_argument, NULL, OPT_ROLE },
     { "connect", required_argument, NULL, OPT_CONNECT },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
@@ -74,18 +72,15 @@ static const struct tool_command *find(const struct tool_command *c,
 
 static bool set(struct tool_options *o, int opt, const char *value)
 {
-    const char **const members[] = {
-        [OPT_CCF] = &o->ccf,
-        [OPT_CA] = &o->ca,
-        [OPT_ENROLMENT] = &o->enrolment,
-        [OPT_KEY] = &o->key,
-        [OPT_API] = &o->api,
-        [OPT_AEF] = &o->aef,
-        [OPT_METHODS] = &o->methods,
-        [OPT_METHOD] = &o->method,
-        [OPT_DATA] = &o->data,
-        [OPT_ROLE] = &o->role,
-    };
+    const char **const members[] = { [OPT_CCF] = &o->ccf,
+                                     [OPT_CA] = &o->ca,
+                                     [OPT_ENROLMENT] = &o->enrolment,
+                                     [OPT_KEY] = &o->key,
+                                     [OPT_API] = &o->api,
+                                     [OPT_AEF] = &o->aef,
+                                     [OPT_METHODS] = &o->methods,
+                                     [OPT_METHOD] = &o->method,
+                                     [OPT_DATA] = &o->data };
 
     if (opt == 'd') {
         o->dir = value;
@@ -93,7 +88,7 @@ static bool set(struct tool_options *o, int opt, const char *value)
         if (o->n_connect == TOOL_CONNECTS)
             return false;
         o->connect[o->n_connect++] = value;
-    } else if (opt >= OPT_CCF && opt <= OPT_ROLE) {
+    } else if (opt >= OPT_CCF && opt <= OPT_DATA) {
         *members[opt] = value;
     } else {
         return false;

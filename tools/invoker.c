@@ -99,6 +99,8 @@ static bool save_invoker(const struct tool_options *o, const char *ca_pem,
          && tool_write(o, "ccf-ca.pem", ca_pem)
          && tool_write_json(o, "invoker.json", state);
     json_decref(state);
+    if (cert == NULL || id == NULL || ccf_id == NULL)
+        tool_fail("the CCF's answer lacks certificate, id or ccfId");
     if (ok)
         tool_step("33.122 6.1", "onboarded at %s as %s", ccf_id, id);
     return ok;

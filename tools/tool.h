@@ -18,7 +18,7 @@ struct tool_options {
     const char *ca;        /* PEM file: whom to believe that it is the CCF */
     const char *enrolment; /* file with the enrolment token */
     const char *key;       /* URI; NULL: a key file in dir */
-    const char *api, *aef, *methods, *method, *data, *role;
+    const char *api, *aef, *methods, *method, *data;
     const char *connect[TOOL_CONNECTS]; /* HOST:PORT:ADDRESS:PORT */
     size_t n_connect;
     char **args; /* what is left */
