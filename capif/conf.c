@@ -119,6 +119,8 @@ static bool choice_ok(const char *choices, const char *text)
 {
     size_t len = strlen(text);
 
+    if (choices != NULL && strchr(text, '|') != NULL)
+        return false;
     for (const char *p = choices; p != NULL;
          p = strchr(p, '|') != NULL ? strchr(p, '|') + 1 : NULL)
         if (strncmp(p, text, len) == 0 && (p[len] == '|' || p[len] == '\0'))
@@ -131,7 +133,7 @@ static const char *const *split(struct capif_conf *conf, const char *text,
                                 const char *choices)
 {
     size_t parts = 2, n = 0;
-    char **list, *copy, *save = NULL;
+    char **list, *copy, *next;
 
     for (const char *p = text; *p != '\0'; p++)
         parts += *p == ',';
@@ -142,8 +144,9 @@ static const char *const *split(struct capif_conf *conf, const char *text,
         return NULL;
     conf->lists[conf->n_lists++] = list;
     copy = strcpy((char *)(list + parts), text);
-    for (char *p = strtok_r(copy, ",", &save); p != NULL;
-         p = strtok_r(NULL, ",", &save)) {
+    for (char *p = *copy != '\0' ? copy : NULL; p != NULL; p = next) {
+        if ((next = strchr(p, ',')) != NULL)
+            *next++ = '\0';
         p += strspn(p, " \t");
         for (size_t len = strlen(p); len > 0 && strchr(" \t", p[len - 1]);)
             p[--len] = '\0';
@@ -250,12 +253,21 @@ const char *const *capif_conf_sections(struct capif_conf *conf,
                                        const char *prefix)
 {
     STACK_OF(OPENSSL_CSTRING) *names = NCONF_get_section_names(conf->nconf);
-    size_t n = 0;
+    size_t n = 0, at;
+    const char *name;
 
-    for (int i = 0; i < sk_OPENSSL_CSTRING_num(names) && n < SECTIONS_MAX; i++)
-        if (strncmp(sk_OPENSSL_CSTRING_value(names, i), prefix, strlen(prefix))
-            == 0)
-            conf->sections[n++] = sk_OPENSSL_CSTRING_value(names, i);
+    for (int i = 0; i < sk_OPENSSL_CSTRING_num(names) && n < SECTIONS_MAX;
+         i++) {
+        name = sk_OPENSSL_CSTRING_value(names, i);
+        if (strncmp(name, prefix, strlen(prefix)) != 0)
+            continue;
+        for (at = n++; at > 0
+                       && line_of(conf->path, conf->sections[at - 1], NULL)
+                              > line_of(conf->path, name, NULL);
+             at--)
+            conf->sections[at] = conf->sections[at - 1];
+        conf->sections[at] = name;
+    }
     sk_OPENSSL_CSTRING_free(names);
     conf->sections[n] = NULL;
     return conf->sections;

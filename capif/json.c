@@ -243,20 +243,28 @@ static const char *title_of(int status)
     }
 }
 
+/* As much of text as fits, cut between characters: a part of one is none. */
+static json_t *cut_string(const char *text, size_t max)
+{
+    size_t len = strlen(text);
+
+    if (len > max)
+        for (len = max; len > 0 && (text[len] & 0xc0) == 0x80;)
+            len--;
+    return json_stringn(text, len);
+}
+
 json_t *capif_problem(int status, const char *cause, const char *detail,
                       const struct capif_reader *reader)
 {
     json_t *p =
         json_pack("{s:s, s:i}", "title", title_of(status), "status", status);
     json_t *list;
-    char text[512];
 
     if (cause != NULL)
         json_object_set_new(p, "cause", json_string(cause));
-    if (detail != NULL) {
-        snprintf(text, sizeof(text), "%s", detail);
-        json_object_set_new(p, "detail", json_string(text));
-    }
+    if (detail != NULL)
+        json_object_set_new(p, "detail", cut_string(detail, 512));
     if (reader == NULL || reader->n == 0)
         return p;
     list = json_array();

@@ -188,6 +188,9 @@ void capif_req_gone(struct capif_req *req)
 {
     void (*gone)(void *) = req->gone;
 
+    /* Taken off a connection that failed, it is ours; else libevent's. */
+    if (evhttp_request_get_connection(req->ev) == NULL)
+        evhttp_request_free(req->ev);
     req->ev = NULL;
     req->conn = NULL;
     req->gone = NULL;
@@ -219,9 +222,17 @@ static void reply_text(struct capif_req *req, int status, const char *type,
 {
     struct evbuffer *buf = evbuffer_new();
     struct evhttp_request *ev = req->ev;
+    char len[24];
 
     if (ev != NULL && type != NULL)
         capif_req_set_header(req, "Content-Type", type);
+    /* evhttp would send the body, which the peer takes for the next answer. */
+    if (ev != NULL && text != NULL
+        && evhttp_request_get_command(ev) == EVHTTP_REQ_HEAD) {
+        snprintf(len, sizeof(len), "%zu", strlen(text));
+        capif_req_set_header(req, "Content-Length", len);
+        text = NULL;
+    }
     req_free(req);
     if (ev != NULL) {
         if (buf != NULL && text != NULL)

@@ -20,6 +20,7 @@ struct capif_server {
     struct evhttp *http;
     struct evconnlistener *listener;
     size_t n_connections;
+    bool freed; /* by the caller; the last connection takes it along */
 };
 
 /* ---- counting connections: an SSL object lives as long as its own ---- */
@@ -42,6 +43,8 @@ static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad,
     if (server->n_connections-- == server->cfg.max_connections
         && server->listener != NULL)
         evconnlistener_enable(server->listener);
+    if (server->freed && server->n_connections == 0)
+        free(server);
 }
 
 static void make_ssl_index(void)
@@ -262,5 +265,8 @@ void capif_server_free(struct capif_server *server)
         evhttp_free(server->http); /* and with it the listener */
     else if (listener != NULL)
         evconnlistener_free(listener);
-    free(server);
+    /* libevent ends connections later, at the latest with the event base. */
+    server->freed = true;
+    if (server->n_connections == 0)
+        free(server);
 }

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf/store.h, whatever is behind it: run_store_tests() takes the place to
+ * open.  What only SQLite can be made to do is in test_store_sqlite.c.
+ */
+#include "soft.h"
+
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CCF   "ccf.a.example"
+#define OTHER "ccf.b.example"
+
+static const char *place;
+
+struct stores {
+    struct ccf_store *s, *second; /* two handles on the same place */
+};
+
+static int setup(void **state)
+{
+    static struct stores st;
+
+    st.s = ccf_store_open(place);
+    st.second = ccf_store_open(place);
+    assert_non_null(st.s);
+    assert_non_null(st.second);
+    *state = &st;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct stores *st = *state;
+
+    ccf_store_close(st->s);
+    ccf_store_close(st->second);
+    ccf_store_close(NULL);
+    return 0;
+}
+
+static struct ccf_member member(enum capif_role role, const char *id)
+{
+    struct ccf_member m = { .who = { .role = role } };
+
+    strcpy(m.who.ccf_id, CCF);
+    snprintf(m.who.id, sizeof(m.who.id), "%s", id);
+    snprintf(m.thumbprint, sizeof(m.thumbprint), "tp-%s", id);
+    return m;
+}
+
+static enum ccf_store_status enrol(struct ccf_store *s, const char *jti,
+                                   time_t exp, const char *group,
+                                   const struct ccf_member *members, size_t n)
+{
+    const struct ccf_enrolment e = { jti, exp };
+    json_t *doc = soft_json("{'x':1}");
+    enum ccf_store_status st = ccf_store_enrol(s, &e, group, doc, members, n);
+
+    json_decref(doc);
+    return st;
+}
+
+#define LATER (time(NULL) + 1000)
+
+static bool has_member(struct ccf_store *s, const struct ccf_member *m)
+{
+    struct ccf_member out, was;
+    enum ccf_store_status st;
+
+    memset(&out, 0x5a, sizeof(out));
+    was = out;
+    st = ccf_store_member(s, &m->who, &out);
+    if (st == CCF_STORE_OK) {
+        assert_string_equal(out.who.id, m->who.id);
+        assert_string_equal(out.who.ccf_id, m->who.ccf_id);
+        assert_int_equal(out.who.role, m->who.role);
+        assert_string_equal(out.thumbprint, m->thumbprint);
+        return true;
+    }
+    assert_int_equal(st, CCF_STORE_NOT_FOUND);
+    assert_memory_equal(&out, &was, sizeof(out));
+    return false;
+}
+
+static void test_enrol(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct ccf_member m[2] = { member(CAPIF_AEF, "e-aef"),
+                               member(CAPIF_APF, "e-apf") };
+    struct ccf_member out, none = m[0];
+
+    assert_false(has_member(s, &m[0]));
+    assert_int_equal(enrol(s, "e-1", LATER, "e-group", m, 2), CCF_STORE_OK);
+    assert_true(has_member(s, &m[0]));
+    assert_true(has_member(s, &m[1]));
+    assert_int_equal(ccf_store_member(s, &m[1].who, &out), CCF_STORE_OK);
+    assert_string_equal(out.group_id, "e-group");
+    none.who.role = CAPIF_INVOKER;
+    assert_false(has_member(s, &none));
+    none = m[0];
+    strcpy(none.who.ccf_id, OTHER);
+    assert_false(has_member(s, &none));
+    none = m[0];
+    strcpy(none.who.id, "e-ae");
+    assert_false(has_member(s, &none));
+}
+
+/* Single use; and what is refused leaves nothing behind. */
+static void test_enrol_once(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct ccf_member a = member(CAPIF_INVOKER, "o-a");
+    struct ccf_member b = member(CAPIF_INVOKER, "o-b");
+    struct ccf_member c[2] = { member(CAPIF_INVOKER, "o-c"), a };
+
+    assert_int_equal(enrol(s, "o-1", LATER, "o-ga", &a, 1), CCF_STORE_OK);
+    /* the enrolment used already */
+    assert_int_equal(enrol(s, "o-1", LATER, "o-gb", &b, 1), CCF_STORE_CONFLICT);
+    assert_false(has_member(s, &b));
+    /* the group there already */
+    assert_int_equal(enrol(s, "o-2", LATER, "o-ga", &b, 1), CCF_STORE_CONFLICT);
+    assert_false(has_member(s, &b));
+    /* the second of the members there already */
+    assert_int_equal(enrol(s, "o-2", LATER, "o-gc", c, 2), CCF_STORE_CONFLICT);
+    assert_false(has_member(s, &c[0]));
+    assert_true(has_member(s, &a));
+    /* so o-2, o-gb and o-gc are all unused */
+    assert_int_equal(enrol(s, "o-2", LATER, "o-gb", &b, 1), CCF_STORE_OK);
+    assert_int_equal(enrol(s, "o-3", LATER, "o-gc", c, 1), CCF_STORE_OK);
+    assert_true(has_member(s, &b));
+    assert_true(has_member(s, &c[0]));
+}
+
+/* Forgotten only when it has expired, so it can't be used again. */
+static void test_enrol_expired(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct ccf_member m = member(CAPIF_INVOKER, "x-a");
+
+    assert_int_equal(enrol(s, "x-old", time(NULL) - 10, "x-1", NULL, 0),
+                     CCF_STORE_OK);
+    assert_int_equal(enrol(s, "x-new", LATER, "x-2", NULL, 0), CCF_STORE_OK);
+    assert_int_equal(enrol(s, "x-new", LATER, "x-3", &m, 1),
+                     CCF_STORE_CONFLICT);
+    assert_int_equal(enrol(s, "x-old", LATER, "x-3", &m, 1), CCF_STORE_OK);
+    assert_true(has_member(s, &m));
+}
+
+static enum ccf_store_status put_context(struct ccf_store *s, const char *ccf,
+                                         const char *id, time_t exp,
+                                         const char *text)
+{
+    json_t *doc = soft_json(text);
+    enum ccf_store_status st = ccf_store_context_put(s, ccf, id, exp, doc);
+
+    json_decref(doc);
+    return st;
+}
+
+/* The document is that text; text NULL: there is none. */
+static void context_is(struct ccf_store *s, const char *ccf, const char *id,
+                       const char *text)
+{
+    json_t *doc = NULL, *want;
+    enum ccf_store_status st = ccf_store_context_get(s, ccf, id, &doc);
+
+    assert_int_equal(st, text != NULL ? CCF_STORE_OK : CCF_STORE_NOT_FOUND);
+    if (text == NULL) {
+        assert_null(doc);
+        return;
+    }
+    want = soft_json(text);
+    assert_true(json_equal(doc, want));
+    json_decref(want);
+    json_decref(doc);
+}
+
+static void test_offboard(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct ccf_member a = member(CAPIF_INVOKER, "f-a");
+    struct ccf_member b = member(CAPIF_INVOKER, "f-b");
+    struct ccf_member aef = member(CAPIF_AEF, "f-aef");
+
+    assert_int_equal(enrol(s, "f-1", LATER, "f-ga", &a, 1), CCF_STORE_OK);
+    assert_int_equal(enrol(s, "f-2", LATER, "f-gb", &b, 1), CCF_STORE_OK);
+    assert_int_equal(enrol(s, "f-3", LATER, "f-gc", &aef, 1), CCF_STORE_OK);
+    assert_int_equal(put_context(s, CCF, "f-a", LATER, "{}"), CCF_STORE_OK);
+    assert_int_equal(put_context(s, CCF, "f-b", LATER, "{}"), CCF_STORE_OK);
+    assert_int_equal(put_context(s, OTHER, "f-a", LATER, "{}"), CCF_STORE_OK);
+    /* another's onboarding, and what is no onboarding */
+    assert_int_equal(ccf_store_offboard(s, &a.who, "f-gb"),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(ccf_store_offboard(s, &aef.who, "f-gc"),
+                     CCF_STORE_NOT_FOUND);
+    assert_true(has_member(s, &a));
+    assert_true(has_member(s, &aef));
+    context_is(s, CCF, "f-a", "{}");
+    assert_int_equal(ccf_store_offboard(s, &a.who, "f-ga"), CCF_STORE_OK);
+    assert_false(has_member(s, &a));
+    assert_true(has_member(s, &b));
+    context_is(s, CCF, "f-a", NULL);
+    context_is(s, CCF, "f-b", "{}");
+    context_is(s, OTHER, "f-a", "{}");
+    assert_int_equal(ccf_store_offboard(s, &a.who, "f-ga"),
+                     CCF_STORE_NOT_FOUND);
+    /* The group is gone with it, its enrolment stays used. */
+    assert_int_equal(enrol(s, "f-1", LATER, "f-ga", &a, 1), CCF_STORE_CONFLICT);
+    assert_int_equal(enrol(s, "f-4", LATER, "f-ga", &a, 1), CCF_STORE_OK);
+}
+
+static enum ccf_store_status put_api(struct ccf_store *s, const char *ccf,
+                                     const char *id, const char *apf,
+                                     const char *text)
+{
+    json_t *doc = soft_json(text);
+    enum ccf_store_status st = ccf_store_api_put(s, ccf, id, apf, doc);
+
+    json_decref(doc);
+    return st;
+}
+
+static void api_is(struct ccf_store *s, const char *ccf, const char *id,
+                   const char *text)
+{
+    json_t *doc = NULL, *want = text != NULL ? soft_json(text) : NULL;
+
+    assert_int_equal(ccf_store_api_get(s, ccf, id, &doc),
+                     text != NULL ? CCF_STORE_OK : CCF_STORE_NOT_FOUND);
+    assert_true(text == NULL ? doc == NULL : json_equal(doc, want));
+    json_decref(doc);
+    json_decref(want);
+}
+
+static void list_is(struct ccf_store *s, const char *ccf, const char *apf,
+                    const char *text)
+{
+    json_t *docs = NULL, *want = soft_json(text);
+
+    assert_int_equal(ccf_store_api_list(s, ccf, apf, &docs), CCF_STORE_OK);
+    if (!json_equal(docs, want)) {
+        char *got = json_dumps(docs, 0);
+        fail_msg("%s, not %s", got, text);
+    }
+    json_decref(docs);
+    json_decref(want);
+}
+
+static void test_apis(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+
+    list_is(s, "p.a", NULL, "[]");
+    assert_int_equal(put_api(s, "p.a", "p-2", "apf-1", "{'n':2}"),
+                     CCF_STORE_OK);
+    assert_int_equal(put_api(s, "p.a", "p-1", "apf-1", "{'n':1}"),
+                     CCF_STORE_OK);
+    assert_int_equal(put_api(s, "p.a", "p-3", "apf-2", "{'n':3}"),
+                     CCF_STORE_OK);
+    assert_int_equal(put_api(s, "p.b", "p-4", NULL, "{'n':4}"), CCF_STORE_OK);
+    list_is(s, "p.a", NULL, "[{'n':1},{'n':2},{'n':3}]");
+    list_is(s, "p.a", "apf-1", "[{'n':1},{'n':2}]");
+    list_is(s, NULL, "apf-2", "[{'n':3}]");
+    list_is(s, "p.b", NULL, "[{'n':4}]");
+    list_is(s, "p.b", "apf-1", "[]");
+    api_is(s, "p.a", "p-1", "{'n':1}");
+    api_is(s, NULL, "p-4", "{'n':4}");
+    api_is(s, "p.a", "p-4", NULL);
+    api_is(s, NULL, "p-5", NULL);
+    /* Again: another document, but whose it is stays. */
+    assert_int_equal(put_api(s, "p.a", "p-1", "apf-2", "{'n':11}"),
+                     CCF_STORE_OK);
+    api_is(s, "p.a", "p-1", "{'n':11}");
+    list_is(s, NULL, "apf-2", "[{'n':3}]");
+}
+
+static void test_api_delete(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+
+    assert_int_equal(put_api(s, "d.a", "d-1", "d-apf", "{}"), CCF_STORE_OK);
+    assert_int_equal(put_api(s, "d.b", "d-1", NULL, "{}"), CCF_STORE_OK);
+    assert_int_equal(ccf_store_api_delete(s, "d.a", "d-1", "d-apf2"),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(ccf_store_api_delete(s, "d.a", "d-2", "d-apf"),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(ccf_store_api_delete(s, "d.b", "d-1", "d-apf"),
+                     CCF_STORE_NOT_FOUND);
+    list_is(s, "d.a", NULL, "[{}]");
+    assert_int_equal(ccf_store_api_delete(s, "d.a", "d-1", "d-apf"),
+                     CCF_STORE_OK);
+    list_is(s, "d.a", NULL, "[]");
+    list_is(s, "d.b", NULL, "[{}]");
+    assert_int_equal(ccf_store_api_delete(s, "d.a", "d-1", "d-apf"),
+                     CCF_STORE_NOT_FOUND);
+}
+
+static enum ccf_store_status replace(struct ccf_store *s, const char *ccf,
+                                     const char *text)
+{
+    json_t *docs = soft_json(text);
+    enum ccf_store_status st = ccf_store_api_replace(s, ccf, docs);
+
+    json_decref(docs);
+    return st;
+}
+
+static void test_api_replace(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+
+    assert_int_equal(put_api(s, "r.a", "r-1", "r-apf", "{'own':1}"),
+                     CCF_STORE_OK);
+    assert_int_equal(replace(s, "r.b", "[{'apiId':'r-1'},{'apiId':'r-2'}]"),
+                     CCF_STORE_OK);
+    assert_int_equal(replace(s, "r.b",
+                             "[{'apiId':'r-2','n':1},"
+                             " {'apiId':'r-3'}]"),
+                     CCF_STORE_OK);
+    list_is(s, "r.b", NULL, "[{'apiId':'r-2','n':1},{'apiId':'r-3'}]");
+    list_is(s, "r.a", NULL, "[{'own':1}]");
+    /* One that can't be kept: all stays as it was. */
+    assert_int_not_equal(replace(s, "r.b", "[{'apiId':'r-9'},{'x':1}]"),
+                         CCF_STORE_OK);
+    list_is(s, "r.b", NULL, "[{'apiId':'r-2','n':1},{'apiId':'r-3'}]");
+    assert_int_equal(replace(s, "r.b", "[]"), CCF_STORE_OK);
+    list_is(s, "r.b", NULL, "[]");
+    list_is(s, "r.a", NULL, "[{'own':1}]");
+}
+
+static void test_contexts(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    const time_t now = time(NULL);
+
+    context_is(s, CCF, "c-1", NULL);
+    assert_int_equal(put_context(s, CCF, "c-1", LATER, "{'n':1}"),
+                     CCF_STORE_OK);
+    context_is(s, CCF, "c-1", "{'n':1}");
+    context_is(s, OTHER, "c-1", NULL);
+    assert_int_equal(put_context(s, CCF, "c-1", LATER, "{'n':2}"),
+                     CCF_STORE_OK);
+    context_is(s, CCF, "c-1", "{'n':2}");
+    /* expired: before, and in, this second */
+    assert_int_equal(put_context(s, CCF, "c-1", now - 1, "{}"), CCF_STORE_OK);
+    context_is(s, CCF, "c-1", NULL);
+    assert_int_equal(put_context(s, CCF, "c-1", now, "{}"), CCF_STORE_OK);
+    context_is(s, CCF, "c-1", NULL);
+    assert_int_equal(put_context(s, CCF, "c-1", 0x7fffffffffff, "{'n':3}"),
+                     CCF_STORE_OK);
+    context_is(s, CCF, "c-1", "{'n':3}");
+    assert_int_equal(ccf_store_context_delete(s, OTHER, "c-1"),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(ccf_store_context_delete(s, CCF, "c-1"), CCF_STORE_OK);
+    context_is(s, CCF, "c-1", NULL);
+    assert_int_equal(ccf_store_context_delete(s, CCF, "c-1"),
+                     CCF_STORE_NOT_FOUND);
+}
+
+/* What is given is data, never SQL. */
+static void test_foreign_text(void **state)
+{
+    static const char evil[] = "x'; DROP TABLE context; --\"$1\xc3\xa9";
+    struct ccf_store *s = ((struct stores *)*state)->s;
+
+    assert_int_equal(put_context(s, CCF, evil, LATER,
+                                 "{'a':'\\u0022\\u0027 $1 \xe2\x82\xac'}"),
+                     CCF_STORE_OK);
+    context_is(s, CCF, evil, "{'a':'\\u0022\\u0027 $1 \xe2\x82\xac'}");
+    context_is(s, CCF, "x", NULL);
+    context_is(s, "' OR 1=1 --", evil, NULL);
+    assert_int_equal(ccf_store_context_delete(s, CCF, "%"),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(ccf_store_context_delete(s, CCF, evil), CCF_STORE_OK);
+}
+
+/* Workers have a handle each: what one has done the other sees. */
+static void test_two_handles(void **state)
+{
+    struct stores *st = *state;
+    struct ccf_member m = member(CAPIF_INVOKER, "t-1");
+
+    assert_int_equal(put_context(st->s, CCF, "t-1", LATER, "{'n':1}"),
+                     CCF_STORE_OK);
+    context_is(st->second, CCF, "t-1", "{'n':1}");
+    assert_int_equal(enrol(st->s, "t-1", LATER, "t-g", &m, 1), CCF_STORE_OK);
+    assert_int_equal(enrol(st->second, "t-1", LATER, "t-h", NULL, 0),
+                     CCF_STORE_CONFLICT);
+    assert_int_equal(ccf_store_offboard(st->second, &m.who, "t-g"),
+                     CCF_STORE_OK);
+    assert_false(has_member(st->s, &m));
+    context_is(st->s, CCF, "t-1", NULL);
+}
+
+static void test_reopen(void **state)
+{
+    struct stores *st = *state;
+    struct ccf_member m = member(CAPIF_INVOKER, "z-1");
+
+    assert_int_equal(enrol(st->s, "z-1", LATER, "z-g", &m, 1), CCF_STORE_OK);
+    assert_int_equal(put_context(st->s, CCF, "z-1", LATER, "{'n':1}"),
+                     CCF_STORE_OK);
+    teardown(state);
+    setup(state);
+    st = *state;
+    assert_true(has_member(st->s, &m));
+    context_is(st->s, CCF, "z-1", "{'n':1}");
+    assert_int_equal(enrol(st->s, "z-1", LATER, "z-h", NULL, 0),
+                     CCF_STORE_CONFLICT);
+}
+
+static int run_store_tests(const char *where)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_enrol),
+        cmocka_unit_test(test_enrol_once),
+        cmocka_unit_test(test_enrol_expired),
+        cmocka_unit_test(test_offboard),
+        cmocka_unit_test(test_apis),
+        cmocka_unit_test(test_api_delete),
+        cmocka_unit_test(test_api_replace),
+        cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_foreign_text),
+        cmocka_unit_test(test_two_handles),
+        cmocka_unit_test(test_reopen),
+    };
+
+    place = where;
+    return cmocka_run_group_tests_name("ccf: store", tests, setup, teardown);
+}
+
+int main(void)
+{
+    char dir[] = "/tmp/store-test-XXXXXX", path[64];
+    static const char *const ends[] = { "", "-wal", "-shm" };
+    int failed;
+
+    if (mkdtemp(dir) == NULL)
+        return EXIT_FAILURE;
+    snprintf(path, sizeof(path), "%s/store", dir);
+    failed = run_store_tests(path);
+    for (size_t i = 0; i < N_OF(ends); i++) {
+        snprintf(path, sizeof(path), "%s/store%s", dir, ends[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(dir);
+    return failed;
+}
