@@ -45,7 +45,7 @@ void aef_post_check_authentication(struct capif_req *req, void *app)
         return;
     vs = capif_get_object(&root, AEF_VS, false);
     invoker_id = capif_get_str(&root, "apiInvokerId", true, CAPIF_ID_MAX);
-    (void)capif_get_str(&root, "supportedFeatures", true, 64);
+    capif_check_features(&root, "supportedFeatures", true);
     ccf_id = capif_get_str(&vs, "srcCcfId", false, CAPIF_CCF_ID_MAX);
     if (ccf_id == NULL)
         ccf_id = w->aef->ccf_id;

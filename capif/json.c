@@ -125,6 +125,19 @@ const char *capif_get_str(const struct capif_at *at, const char *name,
     return str_of(&sub, max);
 }
 
+void capif_check_features(const struct capif_at *at, const char *name,
+                          bool required)
+{
+    struct capif_at sub = member(at, name, required);
+    const char *text = json_string_value(sub.v);
+
+    if (sub.v != NULL
+        && (text == NULL || json_string_length(sub.v) > 64
+            || strspn(text, "0123456789abcdefABCDEF")
+                   != json_string_length(sub.v)))
+        capif_complain(&sub, "must be up to 64 hexadecimal digits");
+}
+
 bool capif_get_bool(const struct capif_at *at, const char *name, bool def)
 {
     struct capif_at sub = member(at, name, false);

@@ -128,6 +128,14 @@ static bool is_of_type(const struct capif_req *req, const char *media_type)
            && strchr("; \t", type[len]) != NULL; /* finds the NUL, too */
 }
 
+static bool is_utf8(const char *text)
+{
+    json_t *v = json_string(text);
+
+    json_decref(v);
+    return v != NULL;
+}
+
 bool capif_req_form(struct capif_req *req)
 {
     struct evkeyval *a, *b;
@@ -142,16 +150,21 @@ bool capif_req_form(struct capif_req *req)
     if (memchr(body, '\0', len) != NULL
         || (text = strndup((const char *)body, len)) == NULL)
         return false;
-    rc = evhttp_parse_query_str(text, &req->query);
+    if (strstr(text, "%00") == NULL) /* values are C strings from here on */
+        rc = evhttp_parse_query_str(text, &req->query);
     OPENSSL_cleanse(text, len); /* it may hold a client_secret */
     free(text);
     if (rc != 0)
         return false;
     req->query_parsed = true;
     TAILQ_FOREACH(a, &req->query, next)
-    for (b = TAILQ_NEXT(a, next); b != NULL; b = TAILQ_NEXT(b, next))
-        if (strcmp(a->key, b->key) == 0)
+    {
+        if (!is_utf8(a->value)) /* answers and logs may quote it */
             return false;
+        for (b = TAILQ_NEXT(a, next); b != NULL; b = TAILQ_NEXT(b, next))
+            if (strcmp(a->key, b->key) == 0)
+                return false;
+    }
     return true;
 }
 
@@ -194,7 +207,9 @@ void capif_req_gone(struct capif_req *req)
     req->ev = NULL;
     req->conn = NULL;
     req->gone = NULL;
-    if (gone != NULL)
+    if (req->ended)
+        req_free(req);
+    else if (gone != NULL)
         gone(req->gone_arg);
 }
 
@@ -296,12 +311,35 @@ void capif_reply_start(struct capif_req *req, int status, int64_t len)
     evhttp_send_reply_start(req->ev, status, NULL);
 }
 
+static size_t unsent(struct evhttp_connection *conn)
+{
+    return evbuffer_get_length(
+        bufferevent_get_output(evhttp_connection_get_bufferevent(conn)));
+}
+
+static void send_end(struct capif_req *req)
+{
+    struct evhttp_request *ev = req->ev;
+
+    req_free(req);
+    evhttp_send_reply_end(ev);
+}
+
+/*
+ * libevent defers this call, and what evhttp itself puts in its place: more
+ * may have been written since it was due.  Hence the end, too, waits for it.
+ */
 static void on_drained(struct evhttp_connection *conn, void *arg)
 {
     struct capif_req *req = arg;
     void (*fn)(void *) = req->drained;
 
-    (void)conn;
+    if (unsent(conn) > 0)
+        return;
+    if (req->ended) {
+        send_end(req);
+        return;
+    }
     req->drained = NULL;
     if (fn != NULL)
         fn(req->drained_arg);
@@ -310,14 +348,16 @@ static void on_drained(struct evhttp_connection *conn, void *arg)
 size_t capif_reply_chunk(struct capif_req *req, const void *data, size_t len)
 {
     struct evbuffer *buf;
+    size_t before;
 
     if (req->ev == NULL || (buf = evbuffer_new()) == NULL)
         return 0;
+    before = unsent(req->conn);
     evbuffer_add(buf, data, len);
     evhttp_send_reply_chunk_with_cb(req->ev, buf, on_drained, req);
     evbuffer_free(buf);
-    return evbuffer_get_length(
-        bufferevent_get_output(evhttp_connection_get_bufferevent(req->conn)));
+    req->wrote = req->wrote || unsent(req->conn) > before;
+    return unsent(req->conn);
 }
 
 void capif_reply_on_drained(struct capif_req *req, void (*fn)(void *),
@@ -332,9 +372,15 @@ void capif_reply_end(struct capif_req *req, bool ok)
     struct evhttp_request *ev = req->ev;
     struct evhttp_connection *conn = req->conn;
 
-    req_free(req);
-    if (ev != NULL && ok)
-        evhttp_send_reply_end(ev);
-    else if (ev != NULL)
-        evhttp_connection_free(conn);
+    if (ev != NULL && ok && req->wrote) {
+        req->ended = true;
+        bufferevent_trigger(evhttp_connection_get_bufferevent(conn), EV_WRITE,
+                            BEV_TRIG_DEFER_CALLBACKS);
+    } else if (ev != NULL && ok) {
+        send_end(req);
+    } else {
+        req_free(req);
+        if (ev != NULL)
+            evhttp_connection_free(conn);
+    }
 }

@@ -12,8 +12,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
 
 #define HEADERS_MAX 16384
+#define INPUT_MAX   (CAPIF_BODY_MAX + 2 * HEADERS_MAX)
 
 struct capif_server {
     struct capif_server_config cfg;
@@ -52,6 +56,24 @@ static void make_ssl_index(void)
     ssl_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_freed);
 }
 
+/*
+ * evhttp limits neither the line before a chunk nor what a peer sends before
+ * it has its answer.  To free the connection here is not allowed; the next
+ * read ends it.
+ */
+static void on_input(struct evbuffer *buf, const struct evbuffer_cb_info *info,
+                     void *arg)
+{
+    static const struct linger reset = { .l_onoff = 1 };
+    evutil_socket_t fd = bufferevent_getfd(arg);
+
+    (void)info;
+    if (evbuffer_get_length(buf) <= INPUT_MAX)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    (void)shutdown(fd, SHUT_RDWR);
+}
+
 static struct bufferevent *connection_new(struct event_base *base, void *arg)
 {
     struct capif_server *server = arg;
@@ -68,6 +90,7 @@ static struct bufferevent *connection_new(struct event_base *base, void *arg)
         abort();
     }
     bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    (void)evbuffer_add_cb(bufferevent_get_input(bev), on_input, bev);
     if (++server->n_connections == server->cfg.max_connections)
         evconnlistener_disable(server->listener);
     return bev;
@@ -145,6 +168,22 @@ static int route_find(struct capif_req *req, const char *path)
     return status;
 }
 
+/* Two lengths, or a length and chunks, are two bodies (RFC 9112 6.3). */
+static bool framing_ok(const struct capif_req *req)
+{
+    const struct evkeyval *h;
+    size_t n = 0;
+
+    TAILQ_FOREACH(h, evhttp_request_get_input_headers(req->ev), next)
+    {
+        if (strcasecmp(h->key, "Content-Length") == 0)
+            n++;
+        else if (strcasecmp(h->key, "Transfer-Encoding") == 0)
+            n += strcasecmp(h->value, "chunked") == 0 ? 1 : 2;
+    }
+    return n <= 1;
+}
+
 static void dispatch(struct capif_req *req)
 {
     const struct capif_server_config *cfg = &req->server->cfg;
@@ -154,6 +193,11 @@ static void dispatch(struct capif_req *req)
     int status;
 
     (void)capif_req_body(req, &len);
+    if (!framing_ok(req)) {
+        capif_req_set_header(req, "Connection", "close");
+        capif_reply_problem(req, 400, NULL, "one length of the body, please");
+        return;
+    }
     if (cfg->any != NULL) {
         if (len > cfg->any_body_max)
             capif_reply_problem(req, 413, NULL, "the body is too large");

@@ -25,6 +25,8 @@ struct capif_req {
     void *gone_arg;
     void (*drained)(void *);
     void *drained_arg;
+    bool wrote; /* a chunk, so that on_drained() will be called */
+    bool ended; /* nothing more will come; goes when all is written */
 };
 
 /* The connection is closing: forget what belongs to it. */
