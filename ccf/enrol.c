@@ -154,7 +154,7 @@ static void onboard(struct capif_req *req, struct ccf_worker *w,
 
     (void)capif_get_str(&root, "notificationDestination", true, URI_MAX);
     (void)capif_get_str(&root, "apiInvokerInformation", false, TEXT_MAX);
-    (void)capif_get_str(&root, "supportedFeatures", false, 64);
+    capif_check_features(&root, "supportedFeatures", false);
     if (json_object_get(doc, "apiInvokerId") != NULL) {
         struct capif_at at = { NULL, "/apiInvokerId", &reader };
         capif_complain(&at, "is assigned by the CCF");

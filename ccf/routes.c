@@ -105,6 +105,7 @@ unsigned ccf_who(const struct capif_req *req, void *app)
     STACK_OF(X509) *chain = ssl != NULL ? SSL_get0_verified_chain(ssl) : NULL;
     const struct ccf_partner *p;
     X509 *anchor;
+    unsigned who = 0;
 
     memset(&w->peer, 0, sizeof(w->peer));
     w->peer_thumbprint[0] = '\0';
@@ -114,10 +115,12 @@ unsigned ccf_who(const struct capif_req *req, void *app)
         return 0;
     anchor = sk_X509_value(chain, sk_X509_num(chain) - 1);
     if (is_own_anchor(w->ccf, anchor))
-        return who_of_own(w, sk_X509_value(chain, 0));
-    if ((p = partner_of_anchor(w->ccf, anchor)) != NULL)
-        return who_of_partner(w, p, sk_X509_value(chain, 0));
-    return 0;
+        who = who_of_own(w, sk_X509_value(chain, 0));
+    else if ((p = partner_of_anchor(w->ccf, anchor)) != NULL)
+        who = who_of_partner(w, p, sk_X509_value(chain, 0));
+    if (who == 0) /* a handler may look at the peer itself */
+        memset(&w->peer, 0, sizeof(w->peer));
+    return who;
 }
 
 bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1])

@@ -55,6 +55,7 @@ static void conclude(struct negotiation *neg)
     json_t *list = json_array(), *doc;
     char location[URI_MAX];
     enum ccf_store_status st;
+    time_t expires;
 
     if (neg->no.status != 0) {
         capif_log("negotiation-refused", "invoker", neg->invoker_id, "why",
@@ -70,8 +71,12 @@ static void conclude(struct negotiation *neg)
                     "notificationDestination",
                     json_object_get(neg->doc, "notificationDestination"),
                     "supportedFeatures", "0");
-    st = ccf_store_context_put(neg->w->store, neg->ccf_id, neg->invoker_id,
-                               time(NULL) + (time_t)ccf->context_seconds, doc);
+    expires = time(NULL) + (time_t)ccf->context_seconds;
+    st = strcmp(neg->ccf_id, ccf->ccf_id) == 0
+             ? ccf_store_context_put_own(neg->w->store, neg->ccf_id,
+                                         neg->invoker_id, expires, doc)
+             : ccf_store_context_put(neg->w->store, neg->ccf_id,
+                                     neg->invoker_id, expires, doc);
     if (st != CCF_STORE_OK) {
         json_decref(doc);
         ccf_reply_store(req, st);
@@ -271,7 +276,7 @@ static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
     root = capif_at_root(doc, &reader);
     neg->n = ccf_wishes_read(&root, neg->wishes);
     (void)capif_get_str(&root, "notificationDestination", true, URI_MAX);
-    (void)capif_get_str(&root, "supportedFeatures", false, 64);
+    capif_check_features(&root, "supportedFeatures", false);
     if (reader.n > 0) {
         capif_reply_invalid(req, &reader);
         negotiation_free(neg);

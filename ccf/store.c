@@ -359,24 +359,44 @@ enum ccf_store_status ccf_store_api_replace(struct ccf_store *s,
 
 /* ---- security contexts ---- */
 
+static enum ccf_store_status context_put(struct ccf_store *s,
+                                         const char *ccf_id,
+                                         const char *invoker_id, bool member,
+                                         time_t expires, const json_t *doc)
+{
+    char *text = json_dumps(doc, JSON_COMPACT);
+    char exp[24];
+    enum ccf_store_status st = CCF_STORE_ERROR;
+
+    seconds(expires, exp);
+    if (text != NULL)
+        st = change_one(
+            s,
+            "INSERT INTO context SELECT $1, $2, CAST($3 AS BIGINT), $4"
+            " WHERE $5 IS NULL OR EXISTS (SELECT 1 FROM member WHERE"
+            " ccf_id = $1 AND role = 'invoker' AND id = $2)"
+            " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
+            " SET expires = excluded.expires, doc = excluded.doc",
+            ARGS(ccf_id, invoker_id, exp, text, member ? "1" : NULL));
+    free(text);
+    return st;
+}
+
 enum ccf_store_status ccf_store_context_put(struct ccf_store *s,
                                             const char *ccf_id,
                                             const char *invoker_id,
                                             time_t expires, const json_t *doc)
 {
-    char *text = json_dumps(doc, JSON_COMPACT);
-    char exp[24];
-    enum ccf_db_status st = CCF_DB_ERROR;
+    return context_put(s, ccf_id, invoker_id, false, expires, doc);
+}
 
-    seconds(expires, exp);
-    if (text != NULL)
-        st = ccf_db_run(s->db,
-                        "INSERT INTO context VALUES ($1, $2, $3, $4)"
-                        " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
-                        " SET expires = excluded.expires, doc = excluded.doc",
-                        ARGS(ccf_id, invoker_id, exp, text), NULL, NULL, NULL);
-    free(text);
-    return status_of(st);
+enum ccf_store_status ccf_store_context_put_own(struct ccf_store *s,
+                                                const char *ccf_id,
+                                                const char *invoker_id,
+                                                time_t expires,
+                                                const json_t *doc)
+{
+    return context_put(s, ccf_id, invoker_id, true, expires, doc);
 }
 
 enum ccf_store_status ccf_store_context_get(struct ccf_store *s,

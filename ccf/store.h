@@ -88,6 +88,12 @@ enum ccf_store_status ccf_store_context_put(struct ccf_store *s,
                                             const char *ccf_id,
                                             const char *invoker_id,
                                             time_t expires, const json_t *doc);
+/* The same for an own invoker; CCF_STORE_NOT_FOUND if it was offboarded. */
+enum ccf_store_status ccf_store_context_put_own(struct ccf_store *s,
+                                                const char *ccf_id,
+                                                const char *invoker_id,
+                                                time_t expires,
+                                                const json_t *doc);
 enum ccf_store_status ccf_store_context_get(struct ccf_store *s,
                                             const char *ccf_id,
                                             const char *invoker_id,
