@@ -47,6 +47,7 @@ static enum hsm_status refuse_existing(struct hsm *h, CK_SESSION_HANDLE s,
 static enum hsm_status generate_pair(struct hsm *h, CK_SESSION_HANDLE s,
                                      enum hsm_key_type type,
                                      enum hsm_curve curve, size_t bits,
+                                     bool transport,
                                      const struct pair_name *name,
                                      CK_OBJECT_HANDLE *priv)
 {
@@ -62,14 +63,24 @@ static enum hsm_status generate_pair(struct hsm *h, CK_SESSION_HANDLE s,
     CK_ATTRIBUTE pub[7] = { name->label,
                             name->id,
                             { CKA_TOKEN, &yes, sizeof(yes) },
-                            { CKA_VERIFY, &yes, sizeof(yes) } };
-    CK_ATTRIBUTE prv[] = { name->label,
-                           name->id,
-                           { CKA_TOKEN, &yes, sizeof(yes) },
-                           { CKA_PRIVATE, &yes, sizeof(yes) },
-                           { CKA_SENSITIVE, &yes, sizeof(yes) },
-                           { CKA_EXTRACTABLE, &no, sizeof(no) },
-                           { CKA_SIGN, &yes, sizeof(yes) } };
+                            { transport ? CKA_WRAP : CKA_VERIFY, &yes,
+                              sizeof(yes) } };
+    /* What is not said may default to yes: a transport key that decrypts
+     * would give the secrets that it is to unwrap. */
+    CK_ATTRIBUTE prv[] = {
+        name->label,
+        name->id,
+        { CKA_TOKEN, &yes, sizeof(yes) },
+        { CKA_PRIVATE, &yes, sizeof(yes) },
+        { CKA_SENSITIVE, &yes, sizeof(yes) },
+        { CKA_EXTRACTABLE, &no, sizeof(no) },
+        { transport ? CKA_UNWRAP : CKA_SIGN, &yes, sizeof(yes) },
+        { transport ? CKA_SIGN : CKA_UNWRAP, &no, sizeof(no) },
+        { CKA_DECRYPT, &no, sizeof(no) }
+    };
+    /* EC keys have no notion of the last two. */
+    CK_ULONG n_prv =
+        sizeof(prv) / sizeof(prv[0]) - (type == HSM_KEY_RSA ? 0 : 2);
     CK_MECHANISM m = { mechs[type], NULL, 0 };
     CK_OBJECT_HANDLE pub_h;
     size_t n = 4;
@@ -88,12 +99,12 @@ static enum hsm_status generate_pair(struct hsm *h, CK_SESSION_HANDLE s,
         pub[n++] =
             (CK_ATTRIBUTE){ CKA_EC_PARAMS, (void *)(uintptr_t)c->der, c->len };
     }
-    return HSM_CALL(h, C_GenerateKeyPair, s, &m, pub, n, prv,
-                    sizeof(prv) / sizeof(prv[0]), &pub_h, priv);
+    return HSM_CALL(h, C_GenerateKeyPair, s, &m, pub, n, prv, n_prv, &pub_h,
+                    priv);
 }
 
 enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
-                             enum hsm_curve curve, size_t bits,
+                             enum hsm_curve curve, size_t bits, bool transport,
                              const char *text, struct hsm_key **out)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE, rw = CK_INVALID_HANDLE;
@@ -104,6 +115,10 @@ enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
 
     if (st != HSM_OK)
         return st;
+    if (transport && type != HSM_KEY_RSA) {
+        st = hsm_fail(HSM_ERR_PARAM, "only RSA keys unwrap");
+        goto out;
+    }
     /* It borrows a session, so it comes before ours: one must be enough. */
     if ((st = name_pair(h, uri, &name)) != HSM_OK)
         goto out;
@@ -115,7 +130,7 @@ enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
                   CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &rw);
     if (st != HSM_OK)
         goto out;
-    st = generate_pair(h, rw, type, curve, bits, &name, &priv);
+    st = generate_pair(h, rw, type, curve, bits, transport, &name, &priv);
     if (st == HSM_OK)
         st = hsm_key_load(h, rw, priv, CKO_PRIVATE_KEY, out);
     (void)h->p11->C_CloseSession(rw);

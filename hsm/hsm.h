@@ -55,10 +55,13 @@ struct hsm;
 struct hsm_key;
 
 struct hsm_config {
-    const char *module;   /* path of the PKCS#11 module */
-    const char *token;    /* RFC 7512 URI that names exactly one token */
-    const char *pin_file; /* holds the user PIN, mode 0600 or less, or NULL */
-    size_t sessions;      /* sessions open at the most, 1 to 1024 */
+    const char *module;    /* path of the PKCS#11 module */
+    const char *token;     /* RFC 7512 URI that names exactly one token */
+    const char *pin_file;  /* holds the user PIN, mode 0600 or less, or NULL */
+    size_t sessions;       /* sessions open at the most, 1 to 1024 */
+    const char *init_args; /* LibraryParameters of NSS softokn; or NULL */
+    bool transient;        /* secrets may pass through this process */
+    bool wrap_any;         /* secrets that travel may be wrapped by any key */
 };
 
 /*
@@ -154,17 +157,122 @@ enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
                          const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
                          size_t *sig_len) HSM_CHECK;
 
+/* ---- secrets: symmetric keys that are derived, and never read ---- */
+
+/*
+ * A secret is a session object of the token.  It is sensitive; its value
+ * can't be asked for here, by anybody.
+ * Ownership: hsm_secret_free() gives up a reference; with the last one the
+ * object is destroyed.
+ * Threads: a secret may be shared.
+ */
+struct hsm_secret;
+
+/* How a secret may leave the token, ever. */
+enum hsm_travel {
+    HSM_TRAVEL_NEVER,   /* not extractable */
+    HSM_TRAVEL_WRAPPED, /* by wrapping alone, and, unless hsm_config.wrap_any,
+                           only under keys the security officer trusted */
+};
+
+/* By what means the token derives (design 3, the ladder). */
+enum hsm_rung {
+    HSM_RUNG_NONE,      /* it can't, and transient is not allowed */
+    HSM_RUNG_HKDF,      /* CKM_HKDF_DERIVE, extract with the key as salt */
+    HSM_RUNG_SP800_108, /* CKM_SP800_108_FEEDBACK_KDF, its first block */
+    HSM_RUNG_TRANSIENT, /* C_Sign, C_CreateObject: seen by this process */
+};
+
+enum hsm_rung hsm_rung(const struct hsm *h);
+const char *hsm_rung_name(enum hsm_rung rung);
+
+#define HSM_SECRET_MAX 512 /* octets of an imported secret */
+#define HSM_MAC_LEN    32  /* octets of HMAC-SHA-256 */
+
+size_t hsm_secret_len(const struct hsm_secret *s);
+struct hsm_secret *hsm_secret_ref(struct hsm_secret *s);
+void hsm_secret_free(struct hsm_secret *s);
+
+/* Make a secret of a value that this process knows; wiping it is up to the
+ * caller. */
+enum hsm_status hsm_import(struct hsm *h, const uint8_t *value, size_t len,
+                           enum hsm_travel travel,
+                           struct hsm_secret **out) HSM_CHECK;
+/* The secret HMAC-SHA-256(key, message), of 32 octets; len is not 0. */
+enum hsm_status hsm_derive(struct hsm_secret *key, const uint8_t *msg,
+                           size_t len, enum hsm_travel travel,
+                           struct hsm_secret **out) HSM_CHECK;
+/* The secret HMAC-SHA-256(salt, key), of 32 octets; len may be 0. */
+enum hsm_status hsm_extract(struct hsm_secret *key, const uint8_t *salt,
+                            size_t len, enum hsm_travel travel,
+                            struct hsm_secret **out) HSM_CHECK;
+/* The secret P_SHA256(key, seed) of RFC 5246 section 5, of out_len octets. */
+enum hsm_status hsm_p_sha256(struct hsm_secret *key, const uint8_t *seed,
+                             size_t len, size_t out_len, enum hsm_travel travel,
+                             struct hsm_secret **out) HSM_CHECK;
+/* HMAC-SHA-256(key, message) itself: for what may be known. */
+enum hsm_status hsm_mac(struct hsm_secret *key, const uint8_t *msg, size_t len,
+                        uint8_t out[HSM_MAC_LEN]) HSM_CHECK;
+
+/*
+ * Wrapping.  A wrapping key is an AES key of the token (AES key wrap, RFC
+ * 3394) or an RSA key (OAEP of RFC 8017 with SHA-1 and MGF1-SHA-1, which is
+ * what tokens have in common; OAEP does not rest on the hash's collision
+ * resistance).  *len is the room in out on entry.
+ */
+
+/*
+ * Unwrapping expects a secret of secret_len octets.  Some tokens don't tell
+ * the length of what they unwrapped; a wrong one is refused by those that do.
+ */
+
+/* The AES key that uri names; it stays in the token when it is freed. */
+enum hsm_status hsm_kek_find(struct hsm *h, const char *uri,
+                             struct hsm_secret **out) HSM_CHECK;
+enum hsm_status hsm_wrap_aes(struct hsm_secret *kek, struct hsm_secret *s,
+                             uint8_t *out, size_t *len) HSM_CHECK;
+enum hsm_status hsm_unwrap_aes(struct hsm_secret *kek, const uint8_t *in,
+                               size_t in_len, enum hsm_travel travel,
+                               struct hsm_secret **out) HSM_CHECK;
+/*
+ * For an RSA public key: one of the token's that is equal, or, with
+ * hsm_config.wrap_any, this one.
+ */
+enum hsm_status hsm_wrap_rsa(struct hsm *h, const uint8_t *n, size_t n_len,
+                             const uint8_t *e, size_t e_len,
+                             struct hsm_secret *s, uint8_t *out,
+                             size_t *len) HSM_CHECK;
+enum hsm_status hsm_unwrap_rsa(struct hsm_key *key, const uint8_t *in,
+                               size_t in_len, size_t secret_len,
+                               enum hsm_travel travel,
+                               struct hsm_secret **out) HSM_CHECK;
+
+/*
+ * What the security officer does, in a session of its own: make a key
+ * encryption key of 256 bits, or bring in a partner's RSA public key to wrap
+ * for.  Both are trusted, and named by the URI's `object`.  No struct hsm may
+ * be open on that token in this process meanwhile: PKCS#11 has one login.
+ * The KEK is then made private by the user, since the officer can't.
+ */
+enum hsm_status hsm_officer_kek(const struct hsm_config *so,
+                                const struct hsm_config *user,
+                                const char *uri) HSM_CHECK;
+enum hsm_status hsm_officer_rsa(const struct hsm_config *so, const char *uri,
+                                const uint8_t *n, size_t n_len,
+                                const uint8_t *e, size_t e_len) HSM_CHECK;
+
 /* Fill out with len octets of the token's random numbers. */
 enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len) HSM_CHECK;
 
 /*
- * Make a signature key pair in the token: persistent, sensitive, never
- * extractable.  bits counts for RSA only, curve for EC only.  uri names the
- * pair by `object` and may give an `id`; one of 16 random octets is made
- * otherwise.  HSM_ERR_DENIED if a private key of that name is there already.
+ * Make a key pair in the token: persistent, sensitive, never extractable;
+ * for signatures, or, with transport (RSA only), to unwrap secrets.  bits
+ * counts for RSA only, curve for EC only.  uri names the pair by `object` and
+ * may give an `id`; one of 16 random octets is made otherwise.
+ * HSM_ERR_DENIED if a private key of that name is there already.
  */
 enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
-                             enum hsm_curve curve, size_t bits, const char *uri,
-                             struct hsm_key **out) HSM_CHECK;
+                             enum hsm_curve curve, size_t bits, bool transport,
+                             const char *uri, struct hsm_key **out) HSM_CHECK;
 
 #endif

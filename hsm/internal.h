@@ -14,17 +14,10 @@
 #include <sys/types.h>
 
 /*
- * Lock order: hsm.lock, then nothing.  No lock is held across a C_*() call.
+ * Lock order: hsm_pool.lock, then nothing.  No lock is held across a C_*()
+ * call.
  */
-struct hsm {
-    struct hsm_module *module; /* owns C_Initialize() and C_Finalize() */
-    void *dl;                  /* a second reference to the loaded module */
-    CK_FUNCTION_LIST *p11;
-    CK_SLOT_ID slot;
-    CK_TOKEN_INFO token;      /* to compare URIs with; all of the above are set
-                                 by hsm_open(), then read-only */
-    pid_t pid;                /* owner */
-    CK_SESSION_HANDLE anchor; /* stays open: login is lost with the last */
+struct hsm_pool {
     pthread_mutex_t lock;
     pthread_cond_t freed;
     CK_SESSION_HANDLE *idle; /* guarded by lock, like the next two */
@@ -32,6 +25,54 @@ struct hsm {
     size_t n_open;
     size_t max;
 };
+
+struct hsm {
+    struct hsm_module *module; /* owns C_Initialize() and C_Finalize() */
+    void *dl;                  /* a second reference to the loaded module */
+    CK_FUNCTION_LIST *p11;
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO token; /* to compare URIs with */
+    enum hsm_rung rung;
+    bool has_pipeline; /* CKM_SP800_108_DOUBLE_PIPELINE_KDF */
+    bool has_extract;  /* CKM_HKDF_DERIVE */
+    bool transient, wrap_any;
+    pid_t pid;                /* owner; all of the above are set by
+                                 hsm_open(), then read-only */
+    CK_SESSION_HANDLE anchor; /* stays open: login is lost with the last */
+    struct hsm_pool pool;     /* for operations */
+    /*
+     * Session objects die with the session that made them, so these do
+     * nothing that could leave an operation active, and are closed only
+     * when they are lost.
+     */
+    struct hsm_pool owners;
+};
+
+struct hsm_secret {
+    atomic_uint refs;
+    struct hsm *hsm;
+    CK_OBJECT_HANDLE h;
+    size_t len;
+    bool token; /* a token object, not to be destroyed */
+};
+
+/* The attributes that every secret gets; room for two more. */
+struct hsm_secret_tmpl {
+    CK_OBJECT_CLASS cls;
+    CK_KEY_TYPE type;
+    CK_BBOOL yes, no, extractable;
+    CK_ULONG len;
+    CK_ATTRIBUTE a[10];
+};
+/* The number of attributes filled in. */
+CK_ULONG hsm_secret_tmpl_fill(struct hsm_secret_tmpl *t, const struct hsm *h,
+                              enum hsm_travel travel);
+enum hsm_status hsm_secret_new(struct hsm *h, CK_OBJECT_HANDLE obj, size_t len,
+                               struct hsm_secret **out) HSM_CHECK;
+void hsm_object_destroy(struct hsm *h, CK_OBJECT_HANDLE obj);
+/* hsm_open() as user or security officer. */
+enum hsm_status hsm_open_as(const struct hsm_config *cfg, CK_USER_TYPE user,
+                            struct hsm **out) HSM_CHECK;
 
 struct hsm_key {
     atomic_uint refs;
@@ -56,11 +97,23 @@ enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
 #define HSM_CALL(hsm, fn, ...) \
     (ERR_set_mark(), hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__)))
 
+/* May the module be called: not in a forked child, nor while exiting. */
+bool hsm_alive(const struct hsm *h);
+
 /* Borrow a session; blocks while all are in use.  put with s invalid: no-op.
  * A session whose call failed is closed rather than pooled. */
 enum hsm_status hsm_session_get(struct hsm *h, CK_SESSION_HANDLE *s) HSM_CHECK;
 void hsm_session_put(struct hsm *h, CK_SESSION_HANDLE s, bool ok);
+/* The same for one that is to make session objects. */
+enum hsm_status hsm_owner_get(struct hsm *h, CK_SESSION_HANDLE *s) HSM_CHECK;
+/* st is that of what was done with it: one that is lost is forgotten. */
+void hsm_owner_put(struct hsm *h, CK_SESSION_HANDLE s, enum hsm_status st);
 void hsm_sessions_close(struct hsm *h);
+bool hsm_pool_init(struct hsm_pool *pool, size_t max);
+void hsm_pool_clear(struct hsm_pool *pool);
+
+/* What the token derives with; called once it is open. */
+enum hsm_status hsm_rungs_find(struct hsm *h) HSM_CHECK;
 
 /* Parse uri; HSM_ERR_NOT_FOUND if it names a token other than h's. */
 enum hsm_status hsm_uri_parse(struct hsm *h, const char *uri,

@@ -37,6 +37,11 @@ static void register_exit(void)
     (void)atexit(note_exit);
 }
 
+bool hsm_alive(const struct hsm *h)
+{
+    return getpid() == h->pid && !atomic_load(&exiting);
+}
+
 /*
  * C_Initialize() and C_Finalize() are the process's, not a struct hsm's, so
  * those that use the same loaded object share one entry.
@@ -51,7 +56,8 @@ struct hsm_module {
 static pthread_mutex_t modules_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hsm_module *modules; /* guarded by modules_lock */
 
-static enum hsm_status module_initialize(struct hsm *h, const char *path)
+static enum hsm_status module_initialize(struct hsm *h, const char *path,
+                                         const char *init_args)
 {
     struct hsm_module *m = calloc(1, sizeof(*m));
 
@@ -59,6 +65,8 @@ static enum hsm_status module_initialize(struct hsm *h, const char *path)
         free(m);
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     }
+    if (init_args != NULL)
+        PKCS11_CTX_init_args(m->ctx, init_args);
     if (PKCS11_CTX_load(m->ctx, path) != 0) {
         PKCS11_CTX_free(m->ctx);
         free(m);
@@ -72,7 +80,8 @@ static enum hsm_status module_initialize(struct hsm *h, const char *path)
     return HSM_OK;
 }
 
-static enum hsm_status module_get(struct hsm *h, const char *path)
+static enum hsm_status module_get(struct hsm *h, const char *path,
+                                  const char *init_args)
 {
     enum hsm_status st = HSM_OK;
     struct hsm_module *m;
@@ -87,7 +96,7 @@ static enum hsm_status module_get(struct hsm *h, const char *path)
         m->refs++;
         h->module = m;
     } else {
-        st = module_initialize(h, path);
+        st = module_initialize(h, path, init_args);
     }
     pthread_mutex_unlock(&modules_lock);
     ERR_pop_to_mark();
@@ -110,7 +119,8 @@ static void module_put(struct hsm_module *m)
     pthread_mutex_unlock(&modules_lock);
 }
 
-static enum hsm_status module_load(struct hsm *h, const char *path)
+static enum hsm_status module_load(struct hsm *h, const char *path,
+                                   const char *init_args)
 {
     CK_C_GetFunctionList get;
     enum hsm_status st;
@@ -121,7 +131,7 @@ static enum hsm_status module_load(struct hsm *h, const char *path)
     *(void **)&get = dlsym(h->dl, "C_GetFunctionList");
     if (get == NULL || get(&h->p11) != CKR_OK || h->p11 == NULL)
         return hsm_fail(HSM_ERR_CONFIG, "%s: not a PKCS#11 module", path);
-    if ((st = module_get(h, path)) == HSM_OK)
+    if ((st = module_get(h, path, init_args)) == HSM_OK)
         pthread_once(&exit_once, register_exit);
     return st;
 }
@@ -198,25 +208,34 @@ static enum hsm_status pin_read(const char *path, char *pin, size_t room,
     return HSM_OK;
 }
 
-static enum hsm_status login(struct hsm *h, const char *pin_file)
+static enum hsm_status login(struct hsm *h, const char *pin_file,
+                             CK_USER_TYPE user)
 {
     char pin[PIN_MAX];
     size_t len = 0;
     enum hsm_status st;
 
-    st = HSM_CALL(h, C_OpenSession, h->slot, CKF_SERIAL_SESSION, NULL, NULL,
-                  &h->anchor);
+    /* The security officer can't be in while a session is read-only. */
+    st = HSM_CALL(h, C_OpenSession, h->slot,
+                  CKF_SERIAL_SESSION | (user == CKU_SO ? CKF_RW_SESSION : 0),
+                  NULL, NULL, &h->anchor);
     if (st != HSM_OK || pin_file == NULL)
         return st;
     if ((st = pin_read(pin_file, pin, sizeof(pin), &len)) != HSM_OK)
         goto out;
-    st = HSM_CALL(h, C_Login, h->anchor, CKU_USER, (CK_UTF8CHAR *)pin, len);
+    st = HSM_CALL(h, C_Login, h->anchor, user, (CK_UTF8CHAR *)pin, len);
 out:
     OPENSSL_cleanse(pin, sizeof(pin)); /* all of it, on every path */
     return st;
 }
 
 enum hsm_status hsm_open(const struct hsm_config *cfg, struct hsm **out)
+{
+    return hsm_open_as(cfg, CKU_USER, out);
+}
+
+enum hsm_status hsm_open_as(const struct hsm_config *cfg, CK_USER_TYPE user,
+                            struct hsm **out)
 {
     enum hsm_status st;
     struct hsm *h;
@@ -228,14 +247,15 @@ enum hsm_status hsm_open(const struct hsm_config *cfg, struct hsm **out)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     h->pid = getpid();
     h->anchor = CK_INVALID_HANDLE;
-    h->max = cfg->sessions;
-    pthread_mutex_init(&h->lock, NULL);
-    pthread_cond_init(&h->freed, NULL);
-    if ((h->idle = calloc(h->max, sizeof(*h->idle))) == NULL)
+    h->transient = cfg->transient;
+    h->wrap_any = cfg->wrap_any;
+    if (!hsm_pool_init(&h->pool, cfg->sessions)
+        || !hsm_pool_init(&h->owners, cfg->sessions))
         st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    else if ((st = module_load(h, cfg->module)) == HSM_OK
-             && (st = token_choose(h, cfg->token)) == HSM_OK)
-        st = login(h, cfg->pin_file);
+    else if ((st = module_load(h, cfg->module, cfg->init_args)) == HSM_OK
+             && (st = token_choose(h, cfg->token)) == HSM_OK
+             && (st = login(h, cfg->pin_file, user)) == HSM_OK)
+        st = hsm_rungs_find(h);
     if (st != HSM_OK) {
         hsm_close(h);
         return st;
@@ -249,16 +269,17 @@ void hsm_close(struct hsm *h)
     if (h == NULL)
         return;
     /* In a forked child the module's state is the parent's: leave it. */
-    if (getpid() == h->pid && h->module != NULL && !atomic_load(&exiting)) {
+    if (h->module != NULL && hsm_alive(h)) {
         hsm_sessions_close(h);
         module_put(h->module);
     }
     if (h->dl != NULL)
         dlclose(h->dl);
     if (getpid() == h->pid) { /* or else it waits for the parent's threads */
-        pthread_cond_destroy(&h->freed);
-        pthread_mutex_destroy(&h->lock);
+        hsm_pool_clear(&h->pool);
+        hsm_pool_clear(&h->owners);
     }
-    free(h->idle);
+    free(h->pool.idle);
+    free(h->owners.idle);
     free(h);
 }

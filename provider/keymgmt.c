@@ -209,6 +209,7 @@ struct gen_ctx {
     enum hsm_key_type type;
     enum hsm_curve curve;
     size_t bits;
+    bool transport;
     char *uri;
 };
 
@@ -273,11 +274,20 @@ static int gen_set_params(void *vg, const OSSL_PARAM params[])
     const char *text = NULL;
     enum hsm_curve curve = g->curve; /* committed last: all or nothing */
     size_t bits = g->bits;
+    bool transport = g->transport;
     char *uri = NULL;
     const OSSL_PARAM *p;
 
     if (params == NULL)
         return 1;
+    p = OSSL_PARAM_locate_const(params, "pkcs11_key_usage");
+    if (p != NULL) {
+        if (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL)
+            goto bad;
+        transport = strcmp(text, "keyTransport") == 0;
+        if (!transport && strcmp(text, "digitalSignature") != 0)
+            goto bad;
+    }
     p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
     if (p != NULL
         && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
@@ -294,6 +304,7 @@ static int gen_set_params(void *vg, const OSSL_PARAM params[])
         goto bad;
     g->curve = curve;
     g->bits = bits;
+    g->transport = transport;
     if (uri != NULL) {
         free(g->uri);
         g->uri = uri;
@@ -310,6 +321,7 @@ static const OSSL_PARAM *gen_settable_params(void *vg, void *vprov)
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
         OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, NULL),
         OSSL_PARAM_utf8_string("pkcs11_uri", NULL, 0),
+        OSSL_PARAM_utf8_string("pkcs11_key_usage", NULL, 0),
         OSSL_PARAM_END,
     };
 
@@ -327,7 +339,8 @@ static struct prov_key *gen_in_token(const struct gen_ctx *g)
 
     if (h == NULL)
         return NULL;
-    st = hsm_generate(h, g->type, g->curve, g->bits, g->uri, &hsm);
+    st =
+        hsm_generate(h, g->type, g->curve, g->bits, g->transport, g->uri, &hsm);
     if (st == HSM_OK)
         key = prov_key_from_hsm(g->prov, hsm);
     else

@@ -21,20 +21,21 @@
 
 #define PROV_NAME "sealed"
 
-#define PROV_REASONS(X)                                 \
-    X(PROV_E_CONFIG, "provider configuration is wrong") \
-    X(PROV_E_MEMORY, "out of memory")                   \
-    X(PROV_E_PARAM, "refused parameter")                \
-    X(PROV_E_NOT_FOUND, "not found in the token")       \
-    X(PROV_E_PIN, "PIN refused by the token")           \
-    X(PROV_E_MECH, "the token can't do this")           \
-    X(PROV_E_DENIED, "forbidden for this key")          \
-    X(PROV_E_GONE, "the token is gone")                 \
-    X(PROV_E_DEVICE, "the token reports a failure")     \
-    X(PROV_E_DIGEST, "digest not supported or not set") \
-    X(PROV_E_LENGTH, "wrong length of input or output") \
-    X(PROV_E_SIGNATURE, "malformed signature")          \
-    X(PROV_E_KEY, "the key's public part can't be used")
+#define PROV_REASONS(X)                                  \
+    X(PROV_E_CONFIG, "provider configuration is wrong")  \
+    X(PROV_E_MEMORY, "out of memory")                    \
+    X(PROV_E_PARAM, "refused parameter")                 \
+    X(PROV_E_NOT_FOUND, "not found in the token")        \
+    X(PROV_E_PIN, "PIN refused by the token")            \
+    X(PROV_E_MECH, "the token can't do this")            \
+    X(PROV_E_DENIED, "forbidden for this key")           \
+    X(PROV_E_GONE, "the token is gone")                  \
+    X(PROV_E_DEVICE, "the token reports a failure")      \
+    X(PROV_E_DIGEST, "digest not supported or not set")  \
+    X(PROV_E_LENGTH, "wrong length of input or output")  \
+    X(PROV_E_SIGNATURE, "malformed signature")           \
+    X(PROV_E_KEY, "the key's public part can't be used") \
+    X(PROV_E_SEALED, "not possible with this sealed secret")
 
 enum prov_reason {
     PROV_E_NONE,
@@ -43,6 +44,8 @@ enum prov_reason {
 #undef X
 };
 
+struct sealed_table;
+
 struct prov_ctx {
     const OSSL_CORE_HANDLE *core;
     OSSL_FUNC_core_new_error_fn *new_error;
@@ -50,8 +53,12 @@ struct prov_ctx {
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_LIB_CTX *soft; /* the default provider alone */
     OSSL_PROVIDER *soft_default;
-    char *module, *token, *pin_file;
-    size_t sessions; /* all of the above: read-only after init */
+    char *module, *token, *pin_file, *init_args;
+    size_t sessions;
+    bool transient, wrap_any;
+    enum hsm_travel travel;      /* of all sealed secrets */
+    unsigned tls_seconds;        /* life of a connection's sealed secrets */
+    struct sealed_table *sealed; /* all of the above: read-only after init */
     pthread_mutex_t lock;
     struct hsm *hsm;  /* guarded by lock; opened at first use */
     bool pin_refused; /* guarded by lock; never send it again */

@@ -2,7 +2,7 @@
 /*
  * The provider itself: configuration, the token's life, the algorithm tables.
  */
-#include "prov.h"
+#include "kdf.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define SESSIONS_DEFAULT 16
+#define TIMEOUT_DEFAULT  30
+#define SEALED_DEFAULT   8192 /* aefd's 1024 PSKs take five each */
 
 const OSSL_ITEM prov_reasons[] = {
 #define X(name, text) { name, (void *)(uintptr_t)(text) },
@@ -65,8 +67,13 @@ enum prov_reason prov_reason_of(enum hsm_status st)
 
 struct hsm *prov_hsm(struct prov_ctx *prov)
 {
-    const struct hsm_config cfg = { prov->module, prov->token, prov->pin_file,
-                                    prov->sessions };
+    const struct hsm_config cfg = { .module = prov->module,
+                                    .token = prov->token,
+                                    .pin_file = prov->pin_file,
+                                    .sessions = prov->sessions,
+                                    .init_args = prov->init_args,
+                                    .transient = prov->transient,
+                                    .wrap_any = prov->wrap_any };
     enum hsm_status st = HSM_OK;
     bool refused;
     struct hsm *h;
@@ -98,6 +105,10 @@ static const OSSL_ALGORITHM keymgmt_table[] = {
       prov_ec_keymgmt_functions, "EC keys in a PKCS#11 token" },
     { "ED25519:1.3.101.112", "provider=sealed,sealed.sig=jose",
       prov_ed25519_keymgmt_functions, "Ed25519 keys in a PKCS#11 token" },
+    { "HMAC", "provider=sealed,sealed.tls=psk", prov_hmac_keymgmt_functions,
+      "HMAC keys, plain or sealed" },
+    { "HMAC", "provider=sealed,sealed.tls=session", prov_hmac_keymgmt_functions,
+      "HMAC keys, plain or sealed" },
     { NULL, NULL, NULL, NULL },
 };
 
@@ -112,6 +123,42 @@ static const OSSL_ALGORITHM signature_table[] = {
       "ECDSA signatures by a PKCS#11 token, R || S of RFC 7518" },
     { "ED25519:1.3.101.112", "provider=sealed,sealed.sig=jose",
       prov_eddsa_sig_functions, "Ed25519 signatures by a PKCS#11 token" },
+    { "HMAC", "provider=sealed,sealed.tls=psk", prov_hmac_sig_functions,
+      "HMAC of plain and sealed keys" },
+    { "HMAC", "provider=sealed,sealed.tls=session", prov_hmac_sig_functions,
+      "HMAC of plain and sealed keys" },
+    { NULL, NULL, NULL, NULL },
+};
+
+/*
+ * libssl's own are chosen by a property that nothing else defines, so that
+ * nothing else comes here by accident.
+ */
+static const OSSL_ALGORITHM kdf_table[] = {
+    { "TLS13-KDF", "provider=sealed,sealed.tls=psk", prov_tls13_psk_functions,
+      "TLS 1.3 key schedule that understands sealed PSKs" },
+    { "TLS13-KDF", "provider=sealed,sealed.tls=session",
+      prov_tls13_session_functions,
+      "TLS 1.3 key schedule with sealed secrets" },
+    { "TLS1-PRF", "provider=sealed,sealed.tls=session", prov_prf_functions,
+      "TLS 1.2 PRF with a sealed master secret" },
+    { "AEFPSK", "provider=sealed", prov_aefpsk_functions,
+      "TS 33.122 Annex A.1" },
+    { "3GPP-KDF", "provider=sealed", prov_3gpp_functions,
+      "TS 33.220 Annex B.2" },
+    { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM cipher_table[] = {
+    { "AES-256-WRAP:id-aes256-wrap:AES256-WRAP:2.16.840.1.101.3.4.1.45",
+      "provider=sealed", prov_wrap_aes_functions,
+      "RFC 3394 of sealed secrets under a key in the token" },
+    { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM asym_cipher_table[] = {
+    { "RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=sealed",
+      prov_wrap_rsa_functions, "RSA-OAEP of sealed secrets" },
     { NULL, NULL, NULL, NULL },
 };
 
@@ -133,6 +180,7 @@ static void teardown(void *vprov)
 
     if (prov == NULL)
         return;
+    sealed_table_free(prov->sealed);
     hsm_close(prov->hsm);
     if (prov->soft_default != NULL)
         OSSL_PROVIDER_unload(prov->soft_default);
@@ -141,6 +189,7 @@ static void teardown(void *vprov)
     free(prov->module);
     free(prov->token);
     free(prov->pin_file);
+    free(prov->init_args);
     free(prov);
 }
 
@@ -185,6 +234,12 @@ static const OSSL_ALGORITHM *query_operation(void *vprov, int op, int *no_cache)
         return keymgmt_table;
     case OSSL_OP_SIGNATURE:
         return signature_table;
+    case OSSL_OP_KDF:
+        return kdf_table;
+    case OSSL_OP_CIPHER:
+        return cipher_table;
+    case OSSL_OP_ASYM_CIPHER:
+        return asym_cipher_table;
     case OSSL_OP_STORE:
         return store_table;
     default:
@@ -208,17 +263,68 @@ static const OSSL_DISPATCH provider_functions[] = {
     { 0, NULL },
 };
 
+/* A number of the configuration; def if it isn't there. */
+static bool take_number(const struct prov_ctx *prov, const char *name,
+                        const char *text, size_t min, size_t max, size_t def,
+                        size_t *out)
+{
+    char *end = NULL;
+    unsigned long n;
+
+    *out = def;
+    if (text == NULL)
+        return true;
+    n = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n < min || n > max) {
+        prov_raise(prov, PROV_E_CONFIG, "%s = %s: must be %zu to %zu", name,
+                   text, min, max);
+        return false;
+    }
+    *out = n;
+    return true;
+}
+
+/* One of two words, the first of which is the default. */
+static bool take_word(const struct prov_ctx *prov, const char *name,
+                      const char *text, const char *const words[2], bool *out)
+{
+    *out = text != NULL && strcmp(text, words[1]) == 0;
+    if (text == NULL || *out || strcmp(text, words[0]) == 0)
+        return true;
+    prov_raise(prov, PROV_E_CONFIG, "%s = %s: must be %s or %s", name, text,
+               words[0], words[1]);
+    return false;
+}
+
+static bool copy_text(const char *from, char **to)
+{
+    *to = from != NULL ? strdup(from) : NULL;
+    return from == NULL || *to != NULL;
+}
+
 /* Read our options out of the provider's section; a wrong one names itself. */
 static int configure(struct prov_ctx *prov,
                      OSSL_FUNC_core_get_params_fn *core_get_params)
 {
+    static const char *const derive_words[] = { "in-token", "transient" };
+    static const char *const wrap_words[] = { "trusted", "any" };
+    static const char *const secret_words[] = { "stay", "travel" };
     char *module = NULL, *token = NULL, *pin_file = NULL, *sessions = NULL;
-    char *end = NULL;
+    char *init_args = NULL, *derive = NULL, *wrap = NULL, *secrets = NULL;
+    char *timeout = NULL, *max = NULL;
+    size_t seconds, entries;
+    bool travel;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("pkcs11-module", &module, 0),
         OSSL_PARAM_utf8_ptr("token", &token, 0),
         OSSL_PARAM_utf8_ptr("pin-file", &pin_file, 0),
         OSSL_PARAM_utf8_ptr("sessions", &sessions, 0),
+        OSSL_PARAM_utf8_ptr("init-args", &init_args, 0),
+        OSSL_PARAM_utf8_ptr("derive", &derive, 0),
+        OSSL_PARAM_utf8_ptr("wrap", &wrap, 0),
+        OSSL_PARAM_utf8_ptr("secrets", &secrets, 0),
+        OSSL_PARAM_utf8_ptr("handshake-timeout", &timeout, 0),
+        OSSL_PARAM_utf8_ptr("sealed-max", &max, 0),
         OSSL_PARAM_END,
     };
 
@@ -229,23 +335,23 @@ static int configure(struct prov_ctx *prov,
                    "pkcs11-module must be an absolute path");
         return 0;
     }
-    prov->sessions = SESSIONS_DEFAULT;
-    if (sessions != NULL) {
-        unsigned long n = strtoul(sessions, &end, 10);
-
-        if (sessions[0] < '0' || sessions[0] > '9' || *end != '\0' || n < 1
-            || n > 1024) {
-            prov_raise(prov, PROV_E_CONFIG, "sessions = %s: must be 1 to 1024",
-                       sessions);
-            return 0;
-        }
-        prov->sessions = n;
-    }
-    prov->module = strdup(module);
-    prov->token = strdup(token != NULL ? token : "pkcs11:");
-    prov->pin_file = pin_file != NULL ? strdup(pin_file) : NULL;
-    if (prov->module == NULL || prov->token == NULL
-        || (pin_file != NULL && prov->pin_file == NULL)) {
+    if (!take_number(prov, "sessions", sessions, 1, 1024, SESSIONS_DEFAULT,
+                     &prov->sessions)
+        || !take_number(prov, "handshake-timeout", timeout, 1, 3600,
+                        TIMEOUT_DEFAULT, &seconds)
+        || !take_number(prov, "sealed-max", max, 16, 1048576, SEALED_DEFAULT,
+                        &entries)
+        || !take_word(prov, "derive", derive, derive_words, &prov->transient)
+        || !take_word(prov, "wrap", wrap, wrap_words, &prov->wrap_any)
+        || !take_word(prov, "secrets", secrets, secret_words, &travel))
+        return 0;
+    prov->tls_seconds = (unsigned)seconds;
+    prov->travel = travel ? HSM_TRAVEL_WRAPPED : HSM_TRAVEL_NEVER;
+    if (!copy_text(module, &prov->module)
+        || !copy_text(token != NULL ? token : "pkcs11:", &prov->token)
+        || !copy_text(pin_file, &prov->pin_file)
+        || !copy_text(init_args, &prov->init_args)
+        || (prov->sealed = sealed_table_new(prov->soft, entries)) == NULL) {
         prov_raise(prov, PROV_E_MEMORY, "in OSSL_provider_init()");
         return 0;
     }
@@ -276,10 +382,10 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
     }
     if (core_get_params == NULL || prov->new_error == NULL
         || prov->set_error_debug == NULL || prov->vset_error == NULL
-        || !configure(prov, core_get_params)
         || (prov->soft = OSSL_LIB_CTX_new()) == NULL
         || (prov->soft_default = OSSL_PROVIDER_load(prov->soft, "default"))
-               == NULL) {
+               == NULL
+        || !configure(prov, core_get_params)) {
         teardown(prov);
         return 0;
     }

@@ -5,48 +5,26 @@
  * SoftHSM.  What releases (C_CloseSession, C_Finalize) always works and is not
  * counted, since no caller could do anything about a failure of it.
  */
-#include "unit/fake_p11.h"
+#include "fake_internal.h"
 
 #include <pthread.h>
 #include <string.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 #define SESSIONS_MAX 64
-#define ID_MAX       32
-#define LABEL_MAX    32
 
-struct object {
-    bool there;
-    CK_OBJECT_CLASS cls;
-    CK_KEY_TYPE type;
-    CK_BYTE label[LABEL_MAX], id[ID_MAX];
-    CK_ULONG label_len, id_len;
-};
-
-struct session {
-    bool open, failed, finding, signing;
-    CK_SLOT_ID slot;
-    CK_SESSION_HANDLE handle;
-    CK_BBOOL matches[16];
-    CK_ULONG next;
-    CK_OBJECT_HANDLE key;
-};
-
-/* The handle of an object is its index plus one. */
-#define N_FIXED 5
-#define N_ALL   7
-static struct object objects[N_ALL] = {
-    { true, CKO_PRIVATE_KEY, CKK_RSA, "rsa", { 1 }, 3, 1 },
-    { true, CKO_PUBLIC_KEY, CKK_RSA, "rsa", { 1 }, 3, 1 },
-    { true, CKO_PRIVATE_KEY, CKK_EC, "ec", { 2 }, 2, 1 },
-    { true, CKO_PUBLIC_KEY, CKK_EC, "ec", { 2 }, 2, 1 },
-    { true, CKO_CERTIFICATE, 0, "ec", { 2 }, 2, 1 },
+struct object fake_objects[N_ALL] = {
+    { true, CKO_PRIVATE_KEY, CKK_RSA, "rsa", { 1 }, 3, 1, 0, 0, 0 },
+    { true, CKO_PUBLIC_KEY, CKK_RSA, "rsa", { 1 }, 3, 1, 0, 0, 0 },
+    { true, CKO_PRIVATE_KEY, CKK_EC, "ec", { 2 }, 2, 1, 0, 0, 0 },
+    { true, CKO_PUBLIC_KEY, CKK_EC, "ec", { 2 }, 2, 1, 0, 0, 0 },
+    { true, CKO_CERTIFICATE, 0, "ec", { 2 }, 2, 1, 0, 0, 0 },
+    { true, CKO_SECRET_KEY, CKK_AES, "kek", { 3 }, 3, 1, 0, 32, 0 },
     /* what C_GenerateKeyPair() makes: the private half, then the public */
+    /* what is made by fake_secret.c */
 };
 
-EXPORT struct fake fake = { .slots = 1, .find_step = 1000 };
-EXPORT fake_reset_fn fake_reset;
+FAKE_EXPORT struct fake fake = { .slots = 1, .find_step = 1000 };
+FAKE_EXPORT fake_reset_fn fake_reset;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards it all */
 static struct session sessions[SESSIONS_MAX];
@@ -61,15 +39,14 @@ void fake_reset(unsigned n, CK_RV rv)
     fake.calls = 0;
     fake.logins = 0;
     fake.peak_sessions = fake.open_sessions;
+    fake.peak_secrets = fake.secrets;
     fail_at = n;
     fail_rv = rv;
-    for (CK_ULONG i = N_FIXED; i < N_ALL; i++)
-        objects[i].there = false;
+    fake_objects[N_FIXED].there = fake_objects[N_FIXED + 1].there = false;
     pthread_mutex_unlock(&lock);
 }
 
-/* Begin any call; leave() must follow. */
-static CK_RV begin(void)
+CK_RV fake_begin(void)
 {
     pthread_mutex_lock(&lock);
     return ++fake.calls == fail_at ? fail_rv : CKR_OK;
@@ -83,18 +60,23 @@ static struct session *session_locked(CK_SESSION_HANDLE h)
     return s->open && s->handle == h ? s : NULL;
 }
 
-/* Begin a call on a session; leave() must follow, whatever is returned. */
-static CK_RV enter(CK_SESSION_HANDLE s, struct session **out)
+struct session *fake_release(CK_SESSION_HANDLE h)
 {
-    CK_RV rv = begin();
+    pthread_mutex_lock(&lock);
+    return session_locked(h);
+}
 
-    *out = session_locked(s);
+CK_RV fake_enter(CK_SESSION_HANDLE h, struct session **out)
+{
+    CK_RV rv = fake_begin();
+
+    *out = session_locked(h);
     if (!fake.initialized)
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     return rv == CKR_OK && *out == NULL ? CKR_SESSION_HANDLE_INVALID : rv;
 }
 
-static CK_RV leave(struct session *s, CK_RV rv)
+CK_RV fake_leave(struct session *s, CK_RV rv)
 {
     if (rv != CKR_OK && s != NULL && !s->failed) {
         s->failed = true;
@@ -108,6 +90,7 @@ static void close_locked(struct session *s)
 {
     if (s->failed)
         fake.failed_open--;
+    fake_secrets_close(s->handle);
     memset(s, 0, sizeof(*s));
     if (--fake.open_sessions == 0)
         logged_in = false; /* as PKCS#11 has it */
@@ -115,14 +98,14 @@ static void close_locked(struct session *s)
 
 static CK_RV fake_initialize(void *args)
 {
-    CK_RV rv = begin();
+    CK_RV rv = fake_begin();
 
     (void)args;
     if (rv == CKR_OK && fake.initialized)
         rv = CKR_CRYPTOKI_ALREADY_INITIALIZED;
     else if (rv == CKR_OK)
         fake.initialized = true;
-    return leave(NULL, rv);
+    return fake_leave(NULL, rv);
 }
 
 static CK_RV fake_close_all_sessions(CK_SLOT_ID slot)
@@ -131,7 +114,7 @@ static CK_RV fake_close_all_sessions(CK_SLOT_ID slot)
     for (size_t i = 0; i < SESSIONS_MAX; i++)
         if (sessions[i].open && sessions[i].slot == slot)
             close_locked(&sessions[i]);
-    return leave(NULL, CKR_OK);
+    return fake_leave(NULL, CKR_OK);
 }
 
 static CK_RV fake_finalize(void *reserved)
@@ -145,16 +128,16 @@ static CK_RV fake_finalize(void *reserved)
 
 static CK_RV fake_get_info(CK_INFO *info)
 {
-    CK_RV rv = begin();
+    CK_RV rv = fake_begin();
 
     memset(info, ' ', sizeof(*info));
     info->cryptokiVersion = (CK_VERSION){ 2, 40 };
-    return leave(NULL, rv);
+    return fake_leave(NULL, rv);
 }
 
 static CK_RV fake_get_slot_list(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *n)
 {
-    CK_RV rv = begin();
+    CK_RV rv = fake_begin();
 
     (void)present;
     if (rv == CKR_OK && list != NULL && *n < fake.slots)
@@ -164,7 +147,7 @@ static CK_RV fake_get_slot_list(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *n)
             list[i] = i;
         *n = fake.slots;
     }
-    return leave(NULL, rv);
+    return fake_leave(NULL, rv);
 }
 
 static CK_RV fake_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO *info)
@@ -172,12 +155,12 @@ static CK_RV fake_get_slot_info(CK_SLOT_ID slot, CK_SLOT_INFO *info)
     (void)slot;
     memset(info, ' ', sizeof(*info));
     info->flags = CKF_TOKEN_PRESENT;
-    return leave(NULL, begin());
+    return fake_leave(NULL, fake_begin());
 }
 
 static CK_RV fake_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 {
-    CK_RV rv = begin();
+    CK_RV rv = fake_begin();
 
     if (rv == CKR_OK) {
         memset(info, ' ', sizeof(*info));
@@ -186,14 +169,14 @@ static CK_RV fake_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
         info->flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED
                       | CKF_USER_PIN_INITIALIZED;
     }
-    return leave(NULL, rv);
+    return fake_leave(NULL, rv);
 }
 
 static CK_RV fake_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *app,
                                CK_NOTIFY notify, CK_SESSION_HANDLE *out)
 {
     CK_SESSION_HANDLE i = 0;
-    CK_RV rv = begin();
+    CK_RV rv = fake_begin();
 
     (void)flags;
     (void)app;
@@ -210,27 +193,26 @@ static CK_RV fake_open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *app,
         sessions[i].handle = i + SESSIONS_MAX * ++generation;
         if (++fake.open_sessions > fake.peak_sessions)
             fake.peak_sessions = fake.open_sessions;
+        fake.peak_secrets = fake.secrets;
         *out = sessions[i].handle;
     }
-    return leave(NULL, rv);
+    return fake_leave(NULL, rv);
 }
 
 static CK_RV fake_close_session(CK_SESSION_HANDLE h)
 {
-    struct session *s;
+    struct session *s = fake_release(h);
 
-    pthread_mutex_lock(&lock);
-    s = session_locked(h);
     if (s != NULL)
         close_locked(s);
-    return leave(NULL, s != NULL ? CKR_OK : CKR_SESSION_HANDLE_INVALID);
+    return fake_leave(NULL, s != NULL ? CKR_OK : CKR_SESSION_HANDLE_INVALID);
 }
 
 static CK_RV fake_login(CK_SESSION_HANDLE h, CK_USER_TYPE user,
                         CK_UTF8CHAR *pin, CK_ULONG len)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     fake.logins++;
     if (rv == CKR_OK && user != CKU_USER)
@@ -243,7 +225,7 @@ static CK_RV fake_login(CK_SESSION_HANDLE h, CK_USER_TYPE user,
         rv = CKR_PIN_INCORRECT;
     else if (rv == CKR_OK)
         logged_in = true;
-    return leave(rv == CKR_USER_ALREADY_LOGGED_IN ? NULL : s, rv);
+    return fake_leave(rv == CKR_USER_ALREADY_LOGGED_IN ? NULL : s, rv);
 }
 
 /* The value of an attribute; false if the object has none such. */
@@ -256,6 +238,7 @@ static bool attribute(const struct object *o, CK_ATTRIBUTE_TYPE type,
         [0] = 0xc5, [255] = 0x01
     };
     static const CK_BYTE exponent[] = { 1, 0, 1 };
+    static const CK_BBOOL yes = CK_TRUE;
     const bool is_key = o->cls != CKO_CERTIFICATE;
     const struct {
         CK_ATTRIBUTE_TYPE type;
@@ -274,6 +257,14 @@ static bool attribute(const struct object *o, CK_ATTRIBUTE_TYPE type,
         { CKA_EC_POINT, o->cls == CKO_PUBLIC_KEY && o->type == CKK_EC,
           fake.point, 67 },
         { CKA_VALUE, !is_key, fake.cert, fake.cert_len },
+        { CKA_VALUE_LEN, o->cls == CKO_SECRET_KEY, &o->value_len,
+          sizeof(o->value_len) },
+        { CKA_EXTRACTABLE, o->cls == CKO_SECRET_KEY, &o->extractable,
+          sizeof(o->extractable) },
+        { CKA_TRUSTED, o->cls == CKO_SECRET_KEY || o->cls == CKO_PUBLIC_KEY,
+          &yes, sizeof(yes) },
+        { CKA_WRAP, o->cls == CKO_PUBLIC_KEY && o->type == CKK_RSA, &yes,
+          sizeof(yes) },
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -305,7 +296,7 @@ static CK_RV fake_find_objects_init(CK_SESSION_HANDLE h, CK_ATTRIBUTE *t,
                                     CK_ULONG n)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     if (rv == CKR_OK && s->finding)
         rv = CKR_OPERATION_ACTIVE;
@@ -313,16 +304,16 @@ static CK_RV fake_find_objects_init(CK_SESSION_HANDLE h, CK_ATTRIBUTE *t,
         s->finding = true;
         s->next = 0;
         for (CK_ULONG i = 0; i < N_ALL; i++)
-            s->matches[i] = object_matches(&objects[i], t, n);
+            s->matches[i] = object_matches(&fake_objects[i], t, n);
     }
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
 static CK_RV fake_find_objects(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE *out,
                                CK_ULONG max, CK_ULONG *n)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     if (rv == CKR_OK) {
         if (max > fake.find_step)
@@ -331,17 +322,17 @@ static CK_RV fake_find_objects(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE *out,
             if (s->matches[s->next])
                 out[(*n)++] = s->next + 1;
     }
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
 static CK_RV fake_find_objects_final(CK_SESSION_HANDLE h)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     if (rv == CKR_OK)
         s->finding = false;
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
 static CK_RV attribute_copy(const struct object *o, CK_ATTRIBUTE *a)
@@ -366,40 +357,40 @@ static CK_RV fake_get_attribute_value(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o,
                                       CK_ATTRIBUTE *t, CK_ULONG n)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
-    if (rv == CKR_OK && (o < 1 || o > N_ALL || !objects[o - 1].there))
+    if (rv == CKR_OK && (o < 1 || o > N_ALL || !fake_objects[o - 1].there))
         rv = CKR_OBJECT_HANDLE_INVALID;
     for (CK_ULONG i = 0; rv == CKR_OK && i < n; i++)
-        rv = attribute_copy(&objects[o - 1], &t[i]);
-    return leave(s, rv);
+        rv = attribute_copy(&fake_objects[o - 1], &t[i]);
+    return fake_leave(s, rv);
 }
 
 static CK_RV fake_sign_init(CK_SESSION_HANDLE h, CK_MECHANISM *m,
                             CK_OBJECT_HANDLE key)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     (void)m;
     if (rv == CKR_OK && s->signing)
         rv = CKR_OPERATION_ACTIVE;
     else if (rv == CKR_OK && !logged_in)
         rv = CKR_USER_NOT_LOGGED_IN;
-    else if (rv == CKR_OK
-             && (key < 1 || key > N_ALL
-                 || objects[key - 1].cls != CKO_PRIVATE_KEY))
+    else if (rv == CKR_OK && !fake_is(key, CKO_PRIVATE_KEY)
+             && !fake_is(key, CKO_SECRET_KEY))
         rv = CKR_KEY_HANDLE_INVALID;
     if (rv == CKR_OK) {
         s->signing = true;
         s->key = key;
     }
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
 static CK_RV fake_sign(CK_SESSION_HANDLE h, CK_BYTE *data, CK_ULONG data_len,
                        CK_BYTE *sig, CK_ULONG *len)
 {
+    const struct object *o;
     struct session *s;
     CK_ULONG want;
     CK_RV rv;
@@ -408,10 +399,12 @@ static CK_RV fake_sign(CK_SESSION_HANDLE h, CK_BYTE *data, CK_ULONG data_len,
     (void)data_len;
     if (fake.on_sign != NULL)
         fake.on_sign();
-    rv = enter(h, &s);
+    rv = fake_enter(h, &s);
     if (rv == CKR_OK) {
-        want = objects[s->key - 1].type == CKK_RSA ? FAKE_RSA_OCTETS
-                                                   : FAKE_EC_OCTETS;
+        o = &fake_objects[s->key - 1];
+        want = o->cls == CKO_SECRET_KEY ? FAKE_MAC_OCTETS
+               : o->type == CKK_RSA     ? FAKE_RSA_OCTETS
+                                        : FAKE_EC_OCTETS;
         if (*len < want)
             rv = CKR_BUFFER_TOO_SMALL; /* and the operation stays active */
         else
@@ -419,18 +412,18 @@ static CK_RV fake_sign(CK_SESSION_HANDLE h, CK_BYTE *data, CK_ULONG data_len,
         *len = want;
         s->signing = rv != CKR_OK;
     }
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
 static CK_RV fake_generate_random(CK_SESSION_HANDLE h, CK_BYTE *out,
                                   CK_ULONG len)
 {
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     if (rv == CKR_OK)
         memset(out, 0xa5, len);
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
 static void object_make(struct object *o, CK_OBJECT_CLASS cls, CK_KEY_TYPE type,
@@ -457,18 +450,20 @@ static CK_RV fake_generate_key_pair(CK_SESSION_HANDLE h, CK_MECHANISM *m,
     CK_KEY_TYPE type =
         m->mechanism == CKM_RSA_PKCS_KEY_PAIR_GEN ? CKK_RSA : CKK_EC;
     struct session *s;
-    CK_RV rv = enter(h, &s);
+    CK_RV rv = fake_enter(h, &s);
 
     if (rv == CKR_OK) {
-        object_make(&objects[N_FIXED], CKO_PRIVATE_KEY, type, priv, n_priv);
-        object_make(&objects[N_FIXED + 1], CKO_PUBLIC_KEY, type, pub, n_pub);
+        object_make(&fake_objects[N_FIXED], CKO_PRIVATE_KEY, type, priv,
+                    n_priv);
+        object_make(&fake_objects[N_FIXED + 1], CKO_PUBLIC_KEY, type, pub,
+                    n_pub);
         *priv_h = N_FIXED + 1;
         *pub_h = N_FIXED + 2;
     }
-    return leave(s, rv);
+    return fake_leave(s, rv);
 }
 
-EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out);
+FAKE_EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out);
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
 {
@@ -494,6 +489,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
         .C_GenerateKeyPair = fake_generate_key_pair,
     };
 
+    fake_secrets_list(&list);
     *out = &list;
     return CKR_OK;
 }

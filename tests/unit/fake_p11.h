@@ -16,6 +16,8 @@
 #define FAKE_PIN        "1234"
 #define FAKE_RSA_OCTETS 256
 #define FAKE_EC_OCTETS  64 /* of a signature */
+#define FAKE_MAC_OCTETS 32 /* of an HMAC and of a digest */
+#define FAKE_WRAPPED    40 /* octets of a wrapped secret, by AES */
 
 struct fake {
     /* Set by the test. */
@@ -26,13 +28,16 @@ struct fake {
     const unsigned char *cert;  /* CKA_VALUE of the certificate */
     size_t cert_len;
     void (*on_sign)(void); /* called first by C_Sign(), without a lock */
+    bool hkdf, feedback, pipeline; /* the derivations that it has */
 
     /* Told to the test. */
-    unsigned calls;         /* since fake_reset(); closing is not counted */
+    unsigned calls;         /* since fake_reset(); releasing is not counted */
     unsigned logins;        /* C_Login() calls, refused ones too */
     unsigned open_sessions; /* at the moment */
     unsigned peak_sessions; /* since fake_reset() */
     unsigned failed_open;   /* open sessions that have seen a failed call */
+    unsigned secrets;       /* session objects there are */
+    unsigned peak_secrets;  /* since fake_reset() */
     bool initialized;
 };
 

@@ -91,8 +91,10 @@ const char *fixture_file(const char *name, const char *text, size_t len,
 
 struct hsm_config fixture_config(size_t sessions)
 {
-    struct hsm_config cfg = { getenv("FAKE_P11"), "pkcs11:token=fake", pin_path,
-                              sessions };
+    struct hsm_config cfg = { .module = getenv("FAKE_P11"),
+                              .token = "pkcs11:token=fake",
+                              .pin_file = pin_path,
+                              .sessions = sessions };
 
     return cfg;
 }

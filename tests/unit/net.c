@@ -73,7 +73,8 @@ void net_open(struct net *net, struct capif_server_config *cfg)
              strchr(net->address, ':'));
     net->base = event_base_new();
     assert_non_null(net->base);
-    net->tls = capif_tls_server(&net->server_cred, NULL);
+    net->tls = capif_tls_server(SSL_CTX_new(TLS_server_method()), false,
+                                &net->server_cred, NULL);
     assert_non_null(net->tls);
     cfg->listen = net->address;
     cfg->tls = net->tls;

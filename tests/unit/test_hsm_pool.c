@@ -175,7 +175,7 @@ static void test_one_session_is_enough(void **state)
     struct hsm_key *key = NULL;
 
     (void)state;
-    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0,
+    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, false,
                                   "pkcs11:object=new", &key),
                      HSM_OK);
     hsm_key_free(key);
@@ -217,7 +217,8 @@ static int child_uses(struct hsm *h, struct hsm_key *key)
     if (hsm_find(h, "pkcs11:", HSM_PRIVATE, &objs, &n) != HSM_ERR_GONE
         || objs != NULL)
         return 3;
-    if (hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, "pkcs11:object=x", &made)
+    if (hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, false, "pkcs11:object=x",
+                     &made)
             != HSM_ERR_GONE
         || made != NULL)
         return 4;
@@ -271,8 +272,8 @@ static void test_fork_while_waiting(void **state)
 
     (void)state;
     start_holder_and_waiter(&holder, &waiter, t);
-    pthread_mutex_lock(&h->lock); /* free: now the waiter does wait */
-    pthread_mutex_unlock(&h->lock);
+    pthread_mutex_lock(&h->pool.lock); /* free: now the waiter does wait */
+    pthread_mutex_unlock(&h->pool.lock);
     pid = fork();
     if (pid == 0) {
         alarm(10);

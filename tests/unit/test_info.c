@@ -156,19 +156,24 @@ static void test_other_aef_ignored(void **state)
 {
     struct answer a = answer_new();
     json_t *list = json_object_get(a.root, "securityInfo");
-    json_t *other = entry_new("aef-2", "api-two", "PKI");
+    json_t *other = entry_new("aef-2", "api-two", "PKI"), *third;
     struct aef_info *info;
     const char *log;
 
     (void)state;
     json_object_set_new(other, "authenticationInfo", json_string("garbage"));
     json_array_insert_new(list, 0, other);
-    json_array_append_new(list, entry_new("aef-1", "api-three", "PSK"));
+    third = entry_new("aef-1", "api-three", "PSK");
+    json_object_set_new(third, "authenticationInfo",
+                        json_string("{\"pskEnvelope\":\"a.b.c\"}"));
+    json_array_append_new(list, third);
     info = parse(&a, &log);
     assert_non_null(info);
     assert_int_equal(info->n_apis, 2);
     assert_string_equal(aef_info_method(info, "api-one"), "OAUTH");
     assert_string_equal(aef_info_method(info, "api-three"), "PSK");
+    assert_null(info->apis[0].envelope);
+    assert_string_equal(info->apis[1].envelope, "a.b.c");
     assert_null(aef_info_method(info, "api-two"));
     assert_int_equal(sk_X509_num(info->anchors), 1);
     aef_info_put(info);

@@ -15,41 +15,51 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_URI "pkcs11:object=p256;type=private"
+#define KEY_URI   "pkcs11:object=p256;type=private"
+#define NO_MODULE 8 /* of the table below */
 
 static void test_configuration_refused(void **state)
 {
     const struct token *t = *state;
     const struct section good = token_section(t);
     const struct {
-        struct section s;
+        struct section s; /* and the module, where none is named */
         const char *text;
     } bad[] = {
-        { { good.module, good.token, good.pin_file, "0" }, "sessions = 0" },
-        { { good.module, good.token, good.pin_file, "1025" }, "sessions" },
-        { { good.module, good.token, good.pin_file, "-1" }, "sessions" },
-        { { good.module, good.token, good.pin_file, "4x" }, "sessions" },
-        { { good.module, good.token, good.pin_file, "x" }, "sessions" },
-        { { good.module, good.token, good.pin_file,
-            "99999999999999999999999999" },
-          "sessions" },
-        { { "libsofthsm2.so", good.token, good.pin_file, NULL },
+        { { .sessions = "0" }, "sessions = 0: must be 1 to 1024" },
+        { { .sessions = "1025" }, "sessions" },
+        { { .sessions = "-1" }, "sessions" },
+        { { .sessions = "4x" }, "sessions" },
+        { { .sessions = "x" }, "sessions" },
+        { { .sessions = "99999999999999999999999999" }, "sessions" },
+        { { .module = "libsofthsm2.so" },
           "pkcs11-module must be an absolute path" },
-        { { "./libsofthsm2.so", good.token, good.pin_file, NULL },
+        { { .module = "./libsofthsm2.so" },
           "pkcs11-module must be an absolute path" },
-        { { NULL, good.token, good.pin_file, NULL },
-          "pkcs11-module must be an absolute path" },
+        [NO_MODULE] = { { .module = NULL },
+                        "pkcs11-module must be an absolute path" },
+        { { .derive = "yes" }, "derive = yes: must be in-token or transient" },
+        { { .wrap = "all" }, "wrap = all: must be trusted or any" },
+        { { .secrets = "go" }, "secrets = go: must be stay or travel" },
+        { { .timeout = "0" }, "handshake-timeout = 0: must be 1 to 3600" },
+        { { .timeout = "3601" }, "handshake-timeout" },
+        { { .max = "15" }, "sealed-max = 15: must be 16 to 1048576" },
+        { { .max = "1048577" }, "sealed-max" },
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        OSSL_LIB_CTX *ctx = token_context(t, &bad[i].s, false);
+        struct section s = bad[i].s;
+        OSSL_LIB_CTX *ctx;
 
+        if (s.module == NULL && i != NO_MODULE)
+            s.module = good.module;
+        ctx = token_context(t, &s, false);
         ERR_clear_error();
         assert_null(OSSL_PROVIDER_load(ctx, "sealed"));
         assert_true(queue_had(bad[i].text));
         assert_int_equal(OSSL_PROVIDER_available(ctx, "sealed"), 0);
         OSSL_LIB_CTX_free(ctx);
-        ctx = token_context(t, &bad[i].s, true);
+        ctx = token_context(t, &s, true);
         assert_int_equal(OSSL_PROVIDER_available(ctx, "sealed"), 0);
         OSSL_LIB_CTX_free(ctx);
     }

@@ -141,8 +141,10 @@ int token_teardown(void **state)
 
 struct section token_section(const struct token *t)
 {
-    const struct section s = { t->softhsm, "pkcs11:token=unit", t->pin_file,
-                               "4" };
+    const struct section s = { .module = t->softhsm,
+                               .token = "pkcs11:token=unit",
+                               .pin_file = t->pin_file,
+                               .sessions = "4" };
 
     return s;
 }
@@ -177,6 +179,12 @@ OSSL_LIB_CTX *token_context(const struct token *t, const struct section *s,
     line(f, "token", s->token);
     line(f, "pin-file", s->pin_file);
     line(f, "sessions", s->sessions);
+    line(f, "init-args", s->init_args);
+    line(f, "derive", s->derive);
+    line(f, "wrap", s->wrap);
+    line(f, "secrets", s->secrets);
+    line(f, "handshake-timeout", s->timeout);
+    line(f, "sealed-max", s->max);
     assert_int_equal(fclose(f), 0);
     assert_int_equal(OSSL_LIB_CTX_load_config(ctx, path), 1);
     return ctx;

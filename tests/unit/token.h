@@ -57,6 +57,7 @@ int token_teardown(void **state);
 /* The provider's section; NULL leaves a key out. */
 struct section {
     const char *module, *token, *pin_file, *sessions;
+    const char *init_args, *derive, *wrap, *secrets, *timeout, *max;
 };
 struct section token_section(const struct token *t);
 /*

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kdf.h"
+
+#include <string.h>
+
+EVP_KDF_CTX *prov_soft_kdf(struct prov_ctx *prov, const char *name)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(prov->soft, name, NULL);
+    EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+
+    EVP_KDF_free(kdf);
+    return ctx;
+}
+
+bool prov_md_is_sha256(struct prov_ctx *prov, const char *name)
+{
+    EVP_MD *md = EVP_MD_fetch(prov->soft, name, NULL);
+    bool is = md != NULL && EVP_MD_is_a(md, "SHA256");
+
+    EVP_MD_free(md);
+    return is;
+}
+
+bool prov_param_take(const OSSL_PARAM params[], const char *name, uint8_t *out,
+                     size_t room, size_t *len, bool *present)
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, name);
+    const void *data = NULL;
+    size_t n = 0;
+
+    if (p == NULL)
+        return true;
+    if (!OSSL_PARAM_get_octet_string_ptr(p, &data, &n))
+        return false;
+    if (present != NULL)
+        *present = true;
+    OPENSSL_cleanse(out, room);
+    *len = data != NULL && n <= room ? n : 0;
+    if (*len > 0)
+        memcpy(out, data, n);
+    return true;
+}
+
+bool prov_seal(struct prov_ctx *prov, enum hsm_status st,
+               struct hsm_secret *secret, enum sealed_kind kind,
+               unsigned lifetime, bool pinned, uint8_t *out, size_t len)
+{
+    if (st != HSM_OK) {
+        prov_raise_hsm(prov, st);
+        return false;
+    }
+    if (sealed_add(prov->sealed, secret, kind, lifetime, pinned, out, len))
+        return true;
+    hsm_secret_free(secret);
+    prov_raise(prov, PROV_E_SEALED, "the table of sealed secrets is full");
+    return false;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the KDFs and HMAC on sealed secrets share. */
+#ifndef PROV_KDF_H
+#define PROV_KDF_H
+
+#include "sealed.h"
+
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
+/* The default provider's KDF of that name; NULL if there is none. */
+EVP_KDF_CTX *prov_soft_kdf(struct prov_ctx *prov, const char *name);
+bool prov_md_is_sha256(struct prov_ctx *prov, const char *name);
+
+/*
+ * Copy an octet string that is short enough; a longer one can't concern a
+ * sealed secret, and leaves *len 0.  True if absent; false if not an octet
+ * string.  present may be NULL.
+ */
+bool prov_param_take(const OSSL_PARAM params[], const char *name, uint8_t *out,
+                     size_t room, size_t *len, bool *present);
+/* Is st good, and secret in the table from now on?  Else raised, freed. */
+bool prov_seal(struct prov_ctx *prov, enum hsm_status st,
+               struct hsm_secret *secret, enum sealed_kind kind,
+               unsigned lifetime, bool pinned, uint8_t *out, size_t len);
+
+extern const OSSL_DISPATCH prov_tls13_psk_functions[];
+extern const OSSL_DISPATCH prov_tls13_session_functions[];
+extern const OSSL_DISPATCH prov_prf_functions[];
+extern const OSSL_DISPATCH prov_aefpsk_functions[];
+extern const OSSL_DISPATCH prov_3gpp_functions[];
+extern const OSSL_DISPATCH prov_wrap_aes_functions[];
+extern const OSSL_DISPATCH prov_wrap_rsa_functions[];
+extern const OSSL_DISPATCH prov_hmac_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_hmac_sig_functions[];
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A PKCS#11 module that passes everything on to the one that the environment
+ * variable SHIM_P11_MODULE names, and counts what is of interest: how a key
+ * came to be shows in what was called.  A test gets at it by dlsym() of
+ * "shim_count", "shim_reset" and "shim_hide".
+ */
+#include "unit/shim_p11.h"
+
+#include <dlfcn.h>
+#include <p11-kit/pkcs11.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum {
+    OPEN,
+    CREATE,
+    DESTROY,
+    ATTRS,
+    SIGN,
+    DIGEST_KEY,
+    DERIVE,
+    WRAP,
+    UNWRAP,
+    N
+};
+
+static const char *const names[N] = {
+    [OPEN] = "C_OpenSession",
+    [CREATE] = "C_CreateObject",
+    [DESTROY] = "C_DestroyObject",
+    [ATTRS] = "C_GetAttributeValue",
+    [SIGN] = "C_Sign",
+    [DIGEST_KEY] = "C_DigestKey",
+    [DERIVE] = "C_DeriveKey",
+    [WRAP] = "C_WrapKey",
+    [UNWRAP] = "C_UnwrapKey",
+};
+
+static atomic_ulong counts[N];
+static CK_FUNCTION_LIST *real; /* set by the first C_GetFunctionList() */
+
+EXPORT shim_count_fn shim_count;
+EXPORT shim_reset_fn shim_reset;
+
+unsigned long shim_count(const char *function)
+{
+    unsigned long sum = 0;
+
+    for (size_t i = 0; i < N; i++)
+        if (function == NULL || strcmp(function, names[i]) == 0)
+            sum += atomic_load(&counts[i]);
+    return sum;
+}
+
+void shim_reset(void)
+{
+    for (size_t i = 0; i < N; i++)
+        atomic_store(&counts[i], 0);
+}
+
+static atomic_ulong hidden = ~0ul; /* a mechanism, or none */
+
+EXPORT shim_hide_fn shim_hide;
+
+void shim_hide(unsigned long mechanism)
+{
+    atomic_store(&hidden, mechanism);
+}
+
+static CK_RV get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE m,
+                                CK_MECHANISM_INFO *info)
+{
+    if (m == atomic_load(&hidden))
+        return CKR_MECHANISM_INVALID;
+    return real->C_GetMechanismInfo(slot, m, info);
+}
+
+static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *app,
+                          CK_NOTIFY notify, CK_SESSION_HANDLE *s)
+{
+    atomic_fetch_add(&counts[OPEN], 1);
+    return real->C_OpenSession(slot, flags, app, notify, s);
+}
+
+static CK_RV create_object(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n,
+                           CK_OBJECT_HANDLE *out)
+{
+    atomic_fetch_add(&counts[CREATE], 1);
+    return real->C_CreateObject(s, t, n, out);
+}
+
+static CK_RV destroy_object(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o)
+{
+    atomic_fetch_add(&counts[DESTROY], 1);
+    return real->C_DestroyObject(s, o);
+}
+
+static CK_RV get_attribute_value(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o,
+                                 CK_ATTRIBUTE *t, CK_ULONG n)
+{
+    atomic_fetch_add(&counts[ATTRS], 1);
+    return real->C_GetAttributeValue(s, o, t, n);
+}
+
+static CK_RV sign(CK_SESSION_HANDLE s, CK_BYTE *data, CK_ULONG data_len,
+                  CK_BYTE *sig, CK_ULONG *len)
+{
+    atomic_fetch_add(&counts[SIGN], 1);
+    return real->C_Sign(s, data, data_len, sig, len);
+}
+
+static CK_RV digest_key(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
+{
+    atomic_fetch_add(&counts[DIGEST_KEY], 1);
+    return real->C_DigestKey(s, key);
+}
+
+static CK_RV derive_key(CK_SESSION_HANDLE s, CK_MECHANISM *m,
+                        CK_OBJECT_HANDLE base, CK_ATTRIBUTE *t, CK_ULONG n,
+                        CK_OBJECT_HANDLE *out)
+{
+    atomic_fetch_add(&counts[DERIVE], 1);
+    return real->C_DeriveKey(s, m, base, t, n, out);
+}
+
+static CK_RV wrap_key(CK_SESSION_HANDLE s, CK_MECHANISM *m,
+                      CK_OBJECT_HANDLE key, CK_OBJECT_HANDLE secret,
+                      CK_BYTE *out, CK_ULONG *len)
+{
+    atomic_fetch_add(&counts[WRAP], 1);
+    return real->C_WrapKey(s, m, key, secret, out, len);
+}
+
+static CK_RV unwrap_key(CK_SESSION_HANDLE s, CK_MECHANISM *m,
+                        CK_OBJECT_HANDLE key, CK_BYTE *in, CK_ULONG in_len,
+                        CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *out)
+{
+    atomic_fetch_add(&counts[UNWRAP], 1);
+    return real->C_UnwrapKey(s, m, key, in, in_len, t, n, out);
+}
+
+EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out);
+
+CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
+{
+    static CK_FUNCTION_LIST list;
+    const char *path = getenv("SHIM_P11_MODULE");
+    CK_C_GetFunctionList get = NULL;
+    void *dl;
+
+    if (real == NULL) {
+        /* Never unloaded: LSan could not name it then, nor lsan.supp. */
+        dl = path != NULL ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+        if (dl != NULL)
+            *(void **)&get = dlsym(dl, "C_GetFunctionList");
+        if (get == NULL || get(&real) != CKR_OK)
+            return CKR_GENERAL_ERROR;
+        list = *real;
+        list.C_GetFunctionList = C_GetFunctionList;
+        list.C_GetMechanismInfo = get_mechanism_info;
+        list.C_OpenSession = open_session;
+        list.C_CreateObject = create_object;
+        list.C_DestroyObject = destroy_object;
+        list.C_GetAttributeValue = get_attribute_value;
+        list.C_Sign = sign;
+        list.C_DigestKey = digest_key;
+        list.C_DeriveKey = derive_key;
+        list.C_WrapKey = wrap_key;
+        list.C_UnwrapKey = unwrap_key;
+    }
+    *out = &list;
+    return CKR_OK;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two tokens that secrets are tested on: SoftHSM, which derives only
+ * transiently, and NSS softokn, which does it inside.  Each has an AES key
+ * with the label "kek" whose value is known, so that a test can bring a known
+ * secret in, and read one that may travel, by key wrap in software.
+ *
+ * What begins with vault_ asserts.  It speaks PKCS#11 to the token itself,
+ * past hsm/, while the provider or a struct hsm keeps the module initialized.
+ */
+#ifndef VAULT_H
+#define VAULT_H
+
+#include "token.h"
+
+#include "hsm.h"
+#include "shim_p11.h"
+
+#include <p11-kit/pkcs11.h>
+
+struct vault {
+    const char *name, *derive;
+    bool there;
+    char module[128], uri[64], init_args[192], pin_file[64];
+    const struct token *dir; /* its directory serves both */
+    void *mapped;
+    CK_FUNCTION_LIST *p11;
+    shim_count_fn *calls; /* with vaults_setup_shimmed() only */
+    shim_reset_fn *calls_reset;
+    shim_hide_fn *hide;
+    OSSL_LIB_CTX *ctx; /* secrets = travel, wrap = any */
+};
+
+#define N_VAULTS 2
+#define SOFTHSM  0
+#define NSS      1
+extern struct vault vaults[N_VAULTS];
+extern const uint8_t vault_kek[32]; /* the one of RFC 3394 4.6 */
+#define VAULT_KEK_URI "pkcs11:object=kek"
+
+/* A test that runs on one of them, or both; its state is the vault. */
+#define ON(which, f)                                    \
+    {                                                   \
+#f " on " #which, f, NULL, NULL, &vaults[which] \
+    }
+#define ON_BOTH(f) ON(SOFTHSM, f), ON(NSS, f)
+
+/* cmocka group fixtures. */
+int vaults_setup(void **state);
+int vaults_setup_shimmed(void **state); /* through tests/shim_p11.c */
+int vaults_teardown(void **state);
+
+/* Run a group; what is for NSS is left out, with a word, where it isn't. */
+int vaults_run(const char *name, struct CMUnitTest *tests, size_t n,
+               CMFixtureFunction set_up);
+
+/* Everything filled in but wrap, secrets, timeout and max. */
+struct section vault_section(const struct vault *v);
+struct hsm_config vault_config(const struct vault *v);
+
+/* A session of one's own, logged in as the process is. */
+CK_SESSION_HANDLE vault_session(const struct vault *v);
+/* Generic secrets in the token; no more than max. */
+CK_ULONG vault_secrets(const struct vault *v, CK_OBJECT_HANDLE *out,
+                       CK_ULONG max);
+CK_ULONG vault_count(const struct vault *v);
+/* Is there an object, which may travel, of that value? */
+bool vault_holds(const struct vault *v, const uint8_t *value, size_t len);
+/* An object's attribute of one octet. */
+CK_BBOOL vault_flag(const struct vault *v, CK_OBJECT_HANDLE obj,
+                    CK_ATTRIBUTE_TYPE type);
+
+/* RFC 3394 in software: len + 8 octets of *value, and back. */
+void vault_wrap(const uint8_t *value, size_t len, uint8_t *wrapped);
+bool vault_unwrap(const uint8_t *wrapped, size_t len, uint8_t *value);
+
+/* By the provider in v->ctx: a handle for a known value, a handle's value. */
+void vault_seal(const struct vault *v, const uint8_t *value, size_t len,
+                unsigned lifetime, uint8_t *handle);
+void vault_unseal(const struct vault *v, const uint8_t *handle, size_t len,
+                  uint8_t *value);
+/* The same in another context; false if it is refused. */
+bool vault_aes(OSSL_LIB_CTX *ctx, bool encrypt, unsigned lifetime,
+               const uint8_t *in, size_t len, uint8_t *out, size_t *out_len);
+/* Destroy a handle's secret now. */
+bool vault_release(OSSL_LIB_CTX *ctx, const uint8_t *handle, size_t len);
+
+#endif
