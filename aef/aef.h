@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "jose.h"
 #include "scope.h"
+#include "seal.h"
 #include "server.h"
 
 #include <pthread.h>
@@ -31,26 +32,44 @@ struct aef_api {
 };
 
 struct aef_cache;
+struct aef_psks;
 
 struct aef {
     struct capif_conf *conf;
     const char *aef_id, *ccf_id, *ccf_url, *ccf_address, *ca_file;
     const char *cert_file, *key_uri;
     const char *control_listen, *service_listen;
+    const char *transport_key_uri;  /* NULL: no PSKs */
+    const char *const *psk_issuers; /* CCFID=FILE of partners */
+    const char *service_fqdn;       /* with service_port: the interface */
+    size_t service_port;
     size_t workers, info_seconds, body_max;
     struct capif_credentials cred;
+    EVP_PKEY *transport;
+    json_t *issuers; /* [{ccfId, jwks}] of psk_issuers */
     STACK_OF(X509) * ca_certs;
     SSL_CTX *control_tls, *service_tls;
     struct aef_api apis[AEF_APIS_MAX];
     size_t n_apis;
-    struct aef_cache *cache; /* shared; has a lock of its own */
+    struct aef_cache *cache; /* shared, like the next; locks of their own */
+    struct aef_psks *psks;
+};
+
+#define AEF_RATES 256
+
+/* Look-ups that a peer's address has caused in a second. */
+struct aef_rate {
+    time_t second;
+    unsigned n;
 };
 
 struct aef_worker {
     struct aef *aef;
     struct capif_client *client;
     struct capif_server *control, *service;
-    struct aef_fetch *fetches; /* look-ups under way */
+    struct aef_fetch *fetches;        /* look-ups under way */
+    struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
+    struct event *tick;               /* once a second: whose time is up */
 };
 
 bool aef_load(struct aef *aef, const char *path);
@@ -66,6 +85,7 @@ capif_handler aef_serve;
 struct aef_info_api {
     char api_name[CAPIF_SCOPE_NAME_MAX + 1];
     char method[16];
+    char *envelope; /* of a PSK; or NULL */
 };
 
 /* Immutable once made; a negative answer has known = false. */
@@ -106,6 +126,42 @@ struct aef_info *aef_info_parse(const char *ccf_id, const char *invoker_id,
                                 const char *aef_id, const uint8_t *body,
                                 size_t len);
 
+/* ---- PSKs (psk.c) ---- */
+
+/*
+ * A PSK in the token, by its identity <ccfId>/<apiInvokerId>/<pskId>.
+ * Immutable but for `dead`, which is set when it is destroyed in the token;
+ * connections made with it may refer to it for a moment longer.
+ */
+struct aef_psk {
+    atomic_uint refs;
+    atomic_bool dead;
+    char ccf_id[CAPIF_CCF_ID_MAX + 1];
+    char invoker_id[CAPIF_ID_MAX + 1];
+    char psk_id[CAPIF_ID_MAX + 1];
+    const struct aef_api *api; /* the interface that it is bound to */
+    unsigned long long nth;    /* in order of coming: several a second may */
+    uint8_t handle[CAPIF_HANDLE_LEN];
+    time_t expires;
+};
+
+struct aef_psks *aef_psks_new(void);
+void aef_psks_free(struct aef_psks *psks);
+/*
+ * Check an envelope against what its issuer may say, and unwrap its PSK into
+ * the token, unless that one is there; NULL, or why it is refused.
+ */
+const char *aef_psk_take(struct aef *aef, const struct aef_info *info,
+                         const char *envelope);
+/* Destroy those whose time is up. */
+void aef_psks_expire(struct aef_psks *psks);
+
+/* A server context that knows PSKs. */
+SSL_CTX *aef_psk_server_ctx(struct aef *aef);
+/* The PSK that a connection was made with; NULL: none.  Belongs to ssl. */
+const struct aef_psk *aef_psk_of(const SSL *ssl);
+bool aef_psk_dead(const SSL *ssl, void *unused);
+
 /* ---- the access token (token.c) ---- */
 
 /* Why a call is refused: RFC 6750 3.1 error, and words for the detail. */
@@ -118,6 +174,12 @@ struct aef_refusal {
 /* Whom a token not yet believed claims to be of; false if malformed. */
 bool aef_token_claimant(const struct capif_jws *jws, const char **ccf_id,
                         const char **invoker_id);
+
+/* By a key that issuers has for the CCF that claims to have signed? */
+bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers);
+/* The peer's certificate is the invoker's, under its own anchors. */
+bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
+                        const struct aef_info *info);
 
 struct aef_call {
     const char *aef_id, *api_name;

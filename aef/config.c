@@ -29,6 +29,11 @@ static const struct capif_opt aef_options[] = {
     STR("key", key_uri, NULL),
     STR("control-listen", control_listen, NULL),
     STR("service-listen", service_listen, NULL),
+    STR("transport-key", transport_key_uri, ""),
+    { "psk-issuers", CAPIF_OPT_LIST, offsetof(struct aef, psk_issuers), "", 0,
+      0, NULL },
+    STR("service-fqdn", service_fqdn, ""),
+    UINT("service-port", service_port, "443", 1, 65535),
     UINT("workers", workers, "4", 1, 256),
     UINT("security-info-lifetime", info_seconds, "60", 1, 86400),
     UINT("body-max", body_max, "1048576", 0, CAPIF_BODY_MAX),
@@ -84,6 +89,59 @@ static bool load_api(struct aef *aef, const char *section)
     return true;
 }
 
+/* CCFID=FILE: the keys of a partner that may send PSKs. */
+static bool load_issuer(struct aef *aef, const char *text)
+{
+    const char *eq = strchr(text, '=');
+    char id[CAPIF_CCF_ID_MAX + 1];
+    json_t *jwks;
+
+    if (eq == NULL || (size_t)(eq - text) >= sizeof(id))
+        return false;
+    memcpy(id, text, (size_t)(eq - text));
+    id[eq - text] = '\0';
+    jwks = json_load_file(eq + 1, JSON_REJECT_DUPLICATES, NULL);
+    if (!capif_ccf_id_ok(id) || !json_is_array(json_object_get(jwks, "keys"))) {
+        json_decref(jwks);
+        return false;
+    }
+    return json_array_append_new(
+               aef->issuers, json_pack("{s:s, s:o}", "ccfId", id, "jwks", jwks))
+           == 0;
+}
+
+static bool load_issuers(struct aef *aef)
+{
+    aef->issuers = json_array();
+    for (const char *const *o = aef->psk_issuers; *o != NULL; o++) {
+        if (!load_issuer(aef, *o)) {
+            capif_conf_complain(aef->conf, "aef", "psk-issuers",
+                                "CCFID=FILE, a file with a JWK set");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_transport(struct aef *aef)
+{
+    if (aef->transport_key_uri == NULL)
+        return true;
+    if (aef->service_fqdn == NULL || !capif_ccf_id_ok(aef->service_fqdn)) {
+        capif_conf_complain(aef->conf, "aef", "service-fqdn",
+                            "with transport-key, a lower-case FQDN");
+        return false;
+    }
+    aef->transport = capif_key_load(aef->transport_key_uri);
+    return aef->transport != NULL;
+}
+
+static SSL_CTX *service_ctx(struct aef *aef)
+{
+    return aef->transport != NULL ? aef_psk_server_ctx(aef)
+                                  : SSL_CTX_new(TLS_server_method());
+}
+
 bool aef_load(struct aef *aef, const char *path)
 {
     const char *const *sections;
@@ -106,10 +164,16 @@ bool aef_load(struct aef *aef, const char *path)
             return false;
     if (!capif_credentials_load(aef->cert_file, aef->key_uri, &aef->cred)
         || (aef->ca_certs = capif_certs_load(aef->ca_file)) == NULL
-        || (aef->control_tls = capif_tls_server(&aef->cred, aef->ca_certs))
+        || !load_issuers(aef) || !load_transport(aef)
+        || (aef->control_tls =
+                capif_tls_server(SSL_CTX_new(TLS_server_method()), false,
+                                 &aef->cred, aef->ca_certs))
                == NULL
-        || (aef->service_tls = capif_tls_server(&aef->cred, NULL)) == NULL
-        || (aef->cache = aef_cache_new()) == NULL) {
+        || (aef->service_tls =
+                capif_tls_server(service_ctx(aef), false, &aef->cred, NULL))
+               == NULL
+        || (aef->cache = aef_cache_new()) == NULL
+        || (aef->psks = aef_psks_new()) == NULL) {
         capif_log_ssl("load-failed", "file", path, NULL);
         return false;
     }
@@ -119,10 +183,13 @@ bool aef_load(struct aef *aef, const char *path)
 void aef_unload(struct aef *aef)
 {
     aef_cache_free(aef->cache);
+    aef_psks_free(aef->psks);
     SSL_CTX_free(aef->control_tls);
     SSL_CTX_free(aef->service_tls);
     sk_X509_pop_free(aef->ca_certs, X509_free);
     capif_credentials_clear(&aef->cred);
+    EVP_PKEY_free(aef->transport);
+    json_decref(aef->issuers);
     capif_conf_free(aef->conf);
     memset(aef, 0, sizeof(*aef));
 }

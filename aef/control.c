@@ -9,13 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL 4096
+#define SMALL              4096
+#define LOOKUPS_PER_SECOND 50 /* of one peer, in one worker */
 
 const struct capif_route aef_control_routes[] = {
     { "POST", "/aef-security/v1/check-authentication", SMALL, 0,
       aef_post_check_authentication },
     { .method = NULL },
 };
+
+/*
+ * May this peer cause another look-up now?  Addresses that share a place
+ * share its limit (OQ-21).
+ */
+static bool rate_ok(struct aef_worker *w, const char *address)
+{
+    struct aef_rate *rate;
+    time_t now = time(NULL);
+    unsigned hash = 5381;
+
+    for (; *address != '\0'; address++)
+        hash = hash * 33 + (unsigned char)*address;
+    rate = &w->rates[hash % AEF_RATES];
+    if (rate->second != now)
+        *rate = (struct aef_rate){ now, 0 };
+    return rate->n++ < LOOKUPS_PER_SECOND;
+}
+
+static void too_many(struct capif_req *req)
+{
+    capif_req_set_header(req, "Retry-After", "1");
+    capif_reply_problem(req, 429, NULL, "too many from your address");
+}
 
 /* The same for known and unknown invokers (OQ-21). */
 static void on_info(const struct aef_info *info, void *arg)
@@ -55,6 +80,8 @@ void aef_post_check_authentication(struct capif_req *req, void *app)
         capif_complain(&vs, "malformed srcCcfId");
     if (reader.n > 0)
         capif_reply_invalid(req, &reader);
+    else if (!rate_ok(w, capif_req_peer(req)))
+        too_many(req);
     else
         aef_info_get(w, ccf_id, invoker_id, true, on_info, req);
     json_decref(doc);

@@ -51,7 +51,8 @@ struct passage {
     struct capif_req *req;
     struct aef_worker *w;
     const struct aef_api *api;
-    struct capif_jws jws;
+    enum { BY_TOKEN, BY_PSK, BY_CERTIFICATE } how;
+    struct capif_jws jws; /* BY_TOKEN */
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
@@ -268,30 +269,69 @@ static void pass_on(struct passage *p, const struct aef_info *info)
     capif_req_on_gone(p->req, on_gone, p);
 }
 
+static const char *const methods[] = {
+    [BY_TOKEN] = "OAUTH",
+    [BY_PSK] = "PSK",
+    [BY_CERTIFICATE] = "PKI",
+};
+
+/* TLS-PSK: the key is still good, and for this interface. */
+static bool psk_ok(const struct passage *p, const struct aef_psk *psk,
+                   const struct aef_info *info, struct aef_refusal *no)
+{
+    *no = (struct aef_refusal){ 401, "invalid_token",
+                                "the PSK is not good for this" };
+    return psk != NULL && info->known && psk->api == p->api
+           && !atomic_load(&psk->dead) && psk->expires > time(NULL)
+           && strcmp(psk->ccf_id, info->ccf_id) == 0
+           && strcmp(psk->invoker_id, info->invoker_id) == 0;
+}
+
+/* May this call pass, by what its connection or token proves? */
+static bool authenticated(const struct passage *p, SSL *ssl,
+                          const struct aef_info *info, struct aef_refusal *no)
+{
+    const struct aef_call call = {
+        .aef_id = p->w->aef->aef_id,
+        .api_name = p->api->name,
+        .now = time(NULL),
+        .cert = SSL_get0_peer_certificate(ssl),
+        .untrusted = SSL_get_peer_cert_chain(ssl),
+    };
+
+    switch (p->how) {
+    case BY_TOKEN:
+        return aef_token_check(&p->jws, info, &call, no);
+    case BY_PSK:
+        return psk_ok(p, aef_psk_of(ssl), info, no);
+    case BY_CERTIFICATE:
+        *no = (struct aef_refusal){ 401, "invalid_token",
+                                    "the certificate is not an invoker's "
+                                    "that is known here" };
+        return call.cert != NULL && info->known
+               && aef_certificate_is(call.cert, call.untrusted, info);
+    }
+    return false;
+}
+
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct passage *p = arg;
     SSL *ssl = capif_req_ssl(p->req);
-    struct aef_call call = { p->w->aef->aef_id, p->api->name, time(NULL), NULL,
-                             NULL };
     struct aef_refusal no;
     const char *method;
 
-    if (ssl != NULL) {
-        call.cert = SSL_get0_peer_certificate(ssl);
-        call.untrusted = SSL_get_peer_cert_chain(ssl);
-    }
     if (ssl == NULL) {
         capif_reply_end(p->req, false);
     } else if (info == NULL) {
         capif_req_set_header(p->req, "Retry-After", "5");
         capif_reply_problem(p->req, 503, NULL, "the CCF does not answer");
-    } else if (!aef_token_check(&p->jws, info, &call, &no)) {
+    } else if (!authenticated(p, ssl, info, &no)) {
         challenge(p->req, &no);
     } else if ((method = aef_info_method(info, p->api->name)) == NULL) {
         capif_reply_problem(p->req, 403, NULL,
                             "the API is not in the security context");
-    } else if (strcmp(method, "OAUTH") != 0) {
+    } else if (strcmp(method, methods[p->how]) != 0) {
         capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
     } else {
         pass_on(p, info);
@@ -300,27 +340,49 @@ static void on_info(const struct aef_info *info, void *arg)
     passage_free(p);
 }
 
+/*
+ * By what the invoker authenticates, and as whom it does, not yet believed:
+ * a token if there is one, else the connection's PSK, else its certificate.
+ */
+static bool claimant(struct passage *p, struct capif_identity *who)
+{
+    SSL *ssl = capif_req_ssl(p->req);
+    const char *text = capif_req_bearer(p->req), *ccf_id, *invoker_id;
+    const struct aef_psk *psk = aef_psk_of(ssl);
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+
+    if (text != NULL) {
+        p->how = BY_TOKEN;
+        if (capif_jws_parse(text, &p->jws) != NULL
+            || !aef_token_claimant(&p->jws, &ccf_id, &invoker_id))
+            return false;
+        strcpy(who->ccf_id, ccf_id);
+        strcpy(who->id, invoker_id);
+        return true;
+    }
+    if (psk != NULL) {
+        p->how = BY_PSK;
+        strcpy(who->ccf_id, psk->ccf_id);
+        strcpy(who->id, psk->invoker_id);
+        return true;
+    }
+    p->how = BY_CERTIFICATE;
+    return cert != NULL && capif_cert_identity(cert, who)
+           && who->role == CAPIF_INVOKER;
+}
+
 void aef_serve(struct capif_req *req, void *app)
 {
     static const struct aef_refusal malformed = { 401, "invalid_token",
                                                   "not a token of CAPIF" };
     struct aef_worker *w = app;
     const char *target = capif_req_target(req);
-    const char *text = capif_req_bearer(req), *ccf_id, *invoker_id;
+    struct capif_identity who = { .role = CAPIF_INVOKER };
     const struct aef_api *api;
     struct passage *p;
 
     if (target[0] != '/' || !path_safe(target)) {
         capif_reply_problem(req, 400, NULL, "the path is refused");
-        return;
-    }
-    if (text == NULL) {
-        capif_req_set_header(req, "WWW-Authenticate", "Bearer");
-        capif_reply_problem(req, 401, NULL, "an access token is needed");
-        return;
-    }
-    if ((api = api_find(w->aef, target)) == NULL) {
-        capif_reply_problem(req, 404, NULL, "no such API");
         return;
     }
     if ((p = calloc(1, sizeof(*p))) == NULL) {
@@ -329,12 +391,20 @@ void aef_serve(struct capif_req *req, void *app)
     }
     p->req = req;
     p->w = w;
+    api = api_find(w->aef, target);
     p->api = api;
-    if (capif_jws_parse(text, &p->jws) != NULL
-        || !aef_token_claimant(&p->jws, &ccf_id, &invoker_id)) {
-        challenge(req, &malformed);
+    if (!claimant(p, &who)) {
+        if (p->how == BY_TOKEN) {
+            challenge(req, &malformed);
+        } else {
+            capif_req_set_header(req, "WWW-Authenticate", "Bearer");
+            capif_reply_problem(req, 401, NULL, "an access token is needed");
+        }
         passage_free(p);
-        return;
+    } else if (api == NULL) {
+        capif_reply_problem(req, 404, NULL, "no such API");
+        passage_free(p);
+    } else {
+        aef_info_get(w, who.ccf_id, who.id, false, on_info, p);
     }
-    aef_info_get(w, ccf_id, invoker_id, false, on_info, p);
 }

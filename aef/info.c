@@ -43,6 +43,8 @@ void aef_info_put(struct aef_info *info)
 {
     if (info == NULL || atomic_fetch_sub(&info->refs, 1) != 1)
         return;
+    for (size_t i = 0; i < info->n_apis; i++)
+        free(info->apis[i].envelope);
     sk_X509_pop_free(info->anchors, X509_free);
     json_decref(info->issuers);
     free(info);
@@ -109,6 +111,19 @@ static void read_issuers(struct aef_info *info, const struct capif_at *at)
     json_decref(doc);
 }
 
+/* Of a PSK that is over, there is none. */
+static void read_envelope(struct aef_info_api *api, const struct capif_at *at)
+{
+    json_t *doc = string_doc(at, "authenticationInfo");
+    struct capif_at root = capif_at_root(doc, at->reader);
+    const char *text =
+        capif_get_str(&root, "pskEnvelope", false, CAPIF_JWS_MAX);
+
+    if (text != NULL)
+        api->envelope = strdup(text);
+    json_decref(doc);
+}
+
 static void read_entry(struct aef_info *info, const char *aef_id,
                        const struct capif_at *at)
 {
@@ -123,6 +138,8 @@ static void read_entry(struct aef_info *info, const char *aef_id,
         return;
     strcpy(api->api_name, name);
     strcpy(api->method, method);
+    if (strcmp(method, "PSK") == 0)
+        read_envelope(api, at);
     if (info->n_apis++ == 0) { /* the same in every entry */
         read_anchors(info, at);
         read_issuers(info, at);
@@ -252,6 +269,21 @@ static void fetch_end(struct aef_fetch *f, const struct aef_info *info)
     free(f);
 }
 
+/* Have the PSKs ready before the invoker comes with them. */
+static void take_psks(struct aef *aef, const struct aef_info *info)
+{
+    const char *why;
+
+    for (size_t i = 0; i < info->n_apis; i++) {
+        if (info->apis[i].envelope == NULL)
+            continue;
+        why = aef_psk_take(aef, info, info->apis[i].envelope);
+        if (why != NULL)
+            capif_log_ssl("psk-refused", "ccf", info->ccf_id, "invoker",
+                          info->invoker_id, "why", why, NULL);
+    }
+}
+
 static void on_answer(const struct capif_answer *a, void *arg)
 {
     struct aef_fetch *f = arg;
@@ -265,6 +297,7 @@ static void on_answer(const struct capif_answer *a, void *arg)
     else if (a->status == 404)
         info = info_new(f->ccf_id, f->invoker_id);
     if (info != NULL) {
+        take_psks(aef, info);
         info->expires =
             time(NULL)
             + (info->known ? (time_t)aef->info_seconds : NEGATIVE_SECONDS);

@@ -20,16 +20,30 @@ static void worker_stop(void *state)
 
     if (w == NULL)
         return;
+    if (w->tick != NULL)
+        event_free(w->tick);
     capif_server_free(w->control);
     capif_server_free(w->service);
     capif_client_free(w->client);
     free(w);
 }
 
+/* A PSK ends at its time, and the connections made with it. */
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct aef_worker *w = arg;
+
+    (void)fd;
+    (void)what;
+    aef_psks_expire(w->aef->psks);
+    capif_server_cut(w->service, aef_psk_dead, NULL);
+}
+
 static void *worker_start(struct event_base *base, void *app)
 {
     struct aef *aef = app;
     struct aef_worker *w = calloc(1, sizeof(*w));
+    const struct timeval second = { 1, 0 };
     const struct capif_server_config control = {
         .listen = aef->control_listen,
         .tls = aef->control_tls,
@@ -53,7 +67,9 @@ static void *worker_start(struct event_base *base, void *app)
     w->aef = aef;
     if ((w->client = capif_client_new(base)) == NULL
         || (w->control = capif_server_new(base, &control)) == NULL
-        || (w->service = capif_server_new(base, &service)) == NULL) {
+        || (w->service = capif_server_new(base, &service)) == NULL
+        || (w->tick = event_new(base, -1, EV_PERSIST, on_tick, w)) == NULL
+        || event_add(w->tick, &second) != 0) {
         worker_stop(w);
         return NULL;
     }

@@ -36,16 +36,14 @@ static bool refuse(struct aef_refusal *no, const char *why)
     return false;
 }
 
-/* By a key that our CCF holds for the CCF that claims to have signed. */
-static bool signature_holds(const struct capif_jws *jws,
-                            const struct aef_info *info)
+bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
 {
     json_t *issuer;
     EVP_PKEY *key = NULL;
     bool ok = false;
     size_t i;
 
-    json_array_foreach(info->issuers, i, issuer)
+    json_array_foreach(issuers, i, issuer)
     {
         if (key == NULL && jws->kid != NULL
             && is(json_string_value(json_object_get(issuer, "ccfId")),
@@ -87,22 +85,28 @@ static bool time_ok(const struct capif_jws *jws, time_t now,
     return true;
 }
 
-/* The certificate is the claimant's, under the claimant's own anchors. */
+bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
+                        const struct aef_info *info)
+{
+    struct capif_identity who;
+
+    return capif_cert_identity(cert, &who) && who.role == CAPIF_INVOKER
+           && is(who.ccf_id, info->ccf_id) && is(who.id, info->invoker_id)
+           && capif_cert_verify(cert, untrusted, info->anchors);
+}
+
 static bool certificate_ok(const struct capif_jws *jws,
                            const struct aef_info *info,
                            const struct aef_call *call, struct aef_refusal *no)
 {
     const char *cnf = json_string_value(
         json_object_get(json_object_get(jws->claims, "cnf"), "x5t#S256"));
-    struct capif_identity who;
     char thumbprint[44];
 
     if (call->cert == NULL)
         return !info->mutual
                || refuse(no, "the invoker's certificate is needed");
-    if (!capif_cert_identity(call->cert, &who) || who.role != CAPIF_INVOKER
-        || !is(who.ccf_id, info->ccf_id) || !is(who.id, info->invoker_id)
-        || !capif_cert_verify(call->cert, call->untrusted, info->anchors))
+    if (!aef_certificate_is(call->cert, call->untrusted, info))
         return refuse(no, "the certificate is not the token's invoker's");
     if (cnf != NULL
         && (!capif_cert_thumbprint(call->cert, thumbprint)
@@ -121,7 +125,7 @@ bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
 
     if (!info->known)
         return refuse(no, "no security context of this invoker here");
-    if (!is(jws->typ, "at+jwt") || !signature_holds(jws, info))
+    if (!is(jws->typ, "at+jwt") || !aef_signature_holds(jws, info->issuers))
         return refuse(no, "the signature does not hold");
     if (!is(claim(jws, "client_id"), info->invoker_id)
         || !is(claim(jws, "sub"), info->invoker_id))

@@ -165,6 +165,32 @@ static char *bio_text(BIO *bio)
     return out;
 }
 
+EVP_PKEY *capif_transport_parse(const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+
+    BIO_free(bio);
+    ERR_clear_error();
+    if (key != NULL
+        && (!EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_get_bits(key) < 2048)) {
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    return key;
+}
+
+char *capif_spki_pem(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *out = NULL;
+
+    if (bio != NULL && PEM_write_bio_PUBKEY(bio, key))
+        out = bio_text(bio);
+    BIO_free(bio);
+    return out;
+}
+
 static bool name_cn(X509_NAME *name, const char *cn)
 {
     return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
@@ -234,10 +260,13 @@ X509 *capif_cert_issue(const struct capif_cert_spec *spec, X509 *ca,
     if (cert == NULL || n < 0 || (size_t)n >= sizeof(san)
         || !X509_set_issuer_name(cert, X509_get_subject_name(ca))
         || !add_ext(cert, ca, NID_basic_constraints, "critical,CA:FALSE")
-        || !add_ext(cert, ca, NID_key_usage, "critical,digitalSignature")
-        || !add_ext(cert, ca, NID_ext_key_usage,
-                    spec->dns_name != NULL ? "serverAuth,clientAuth"
-                                           : "clientAuth")
+        || !add_ext(cert, ca, NID_key_usage,
+                    spec->transport ? "critical,keyEncipherment"
+                                    : "critical,digitalSignature")
+        || (!spec->transport
+            && !add_ext(cert, ca, NID_ext_key_usage,
+                        spec->dns_name != NULL ? "serverAuth,clientAuth"
+                                               : "clientAuth"))
         || !add_ext(cert, ca, NID_subject_key_identifier, "hash")
         || !add_ext(cert, ca, NID_authority_key_identifier, "keyid:always")
         || !add_ext(cert, ca, NID_subject_alt_name, san)

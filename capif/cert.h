@@ -53,6 +53,13 @@ bool capif_cert_thumbprint(const X509 *cert, char out[44]);
  * is not.
  */
 X509_REQ *capif_csr_parse(const char *pem, const char **why);
+/*
+ * A public key in PEM (SubjectPublicKeyInfo) that secrets may be wrapped for:
+ * RSA of 2048 bits or more; NULL if it is not.
+ */
+EVP_PKEY *capif_transport_parse(const char *pem);
+/* The public key in PEM; the caller frees it. */
+char *capif_spki_pem(EVP_PKEY *key);
 /* A request for key, in PEM; the caller frees it. */
 char *capif_csr_make(const char *common_name, EVP_PKEY *key);
 
@@ -60,6 +67,7 @@ struct capif_cert_spec {
     EVP_PKEY *public_key;
     struct capif_identity who;
     const char *dns_name; /* NULL: not a server */
+    bool transport;       /* a key to wrap for, and not for TLS */
     long days;
 };
 

@@ -25,7 +25,9 @@ struct capif_transfer {
     CURL *easy;
     struct curl_slist *headers, *connect_to;
     const struct capif_credentials *cred;
+    const struct capif_psk *psk;
     const struct capif_stream *stream;
+    void (*tls)(SSL *ssl, void *arg);
     capif_answer_fn *done;
     void *arg;
     uint8_t *body;
@@ -194,17 +196,23 @@ void capif_client_free(struct capif_client *c)
 static size_t on_header(char *line, size_t one, size_t len, void *arg)
 {
     struct capif_transfer *t = arg;
+    struct curl_tlssessioninfo *tls = NULL;
     long status = 0;
 
     (void)one;
-    if (len > 2 || t->head_seen || t->stream == NULL)
-        return len; /* only the empty line at the end counts */
     (void)line;
+    if (len > 2 || t->head_seen)
+        return len; /* only the empty line at the end counts */
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status >= 200) {
-        t->head_seen = true;
+    if (status < 200)
+        return len;
+    t->head_seen = true;
+    if (t->tls != NULL
+        && curl_easy_getinfo(t->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK
+        && tls->backend == CURLSSLBACKEND_OPENSSL)
+        t->tls(tls->internals, t->arg);
+    if (t->stream != NULL)
         t->stream->head(t, (int)status, t->arg);
-    }
     return len;
 }
 
@@ -234,12 +242,56 @@ static size_t on_body(char *data, size_t one, size_t len, void *arg)
     return len;
 }
 
+static int use_psk(SSL *ssl, const EVP_MD *md, const unsigned char **id,
+                   size_t *id_len, SSL_SESSION **out)
+{
+    static const unsigned char suite[] = { 0x13, 0x01 };
+    const struct capif_psk *psk = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    SSL_SESSION *session = SSL_SESSION_new();
+
+    (void)md;
+    if (session == NULL || !SSL_SESSION_set1_master_key(session, psk->key, 32)
+        || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, suite))
+        || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION)) {
+        SSL_SESSION_free(session);
+        return 0;
+    }
+    *id = (const unsigned char *)psk->identity;
+    *id_len = strlen(psk->identity);
+    *out = session;
+    return 1;
+}
+
+static int refuse_certificate(X509_STORE_CTX *ctx, void *arg)
+{
+    (void)arg;
+    X509_STORE_CTX_set_error(ctx, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+}
+
+/* With the PSK or not at all: no certificate is good enough instead. */
+static bool psk_client(SSL_CTX *ctx, const struct capif_psk *psk)
+{
+    if (!capif_tls_client(ctx, NULL)
+        || !SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION)
+        || !SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256"))
+        return false;
+    SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)psk);
+    SSL_CTX_set_psk_use_session_callback(ctx, use_psk);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(ctx, refuse_certificate, NULL);
+    return true;
+}
+
 static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
 {
     struct capif_transfer *t = arg;
 
     (void)easy;
-    return capif_tls_client(ctx, t->cred) ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
+    return (t->psk != NULL ? psk_client(ctx, t->psk)
+                           : capif_tls_client(ctx, t->cred))
+               ? CURLE_OK
+               : CURLE_SSL_CERTPROBLEM;
 }
 
 static bool add_header(struct capif_transfer *t, const char *text)
@@ -299,6 +351,10 @@ static bool set_up(struct capif_transfer *t, const struct capif_call *call)
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
     SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(CURLOPT_SSL_CTX_DATA, t);
+    if (call->psk != NULL) { /* there is no certificate to look at */
+        SET(CURLOPT_SSL_VERIFYPEER, 0L);
+        SET(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     if (call->ca_file != NULL) {
         SET(CURLOPT_CAINFO, call->ca_file);
         SET(CURLOPT_CAPATH, NULL);
@@ -328,6 +384,8 @@ struct capif_transfer *capif_client_send(struct capif_client *c,
         return NULL;
     t->client = c;
     t->cred = call->cred;
+    t->psk = call->psk;
+    t->tls = call->tls;
     t->stream = call->stream;
     t->done = call->done;
     t->arg = call->arg;

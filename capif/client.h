@@ -5,7 +5,7 @@
  *
  * Threads: a client belongs to the thread of its event base.
  * Ownership: everything in a struct capif_call may be let go of once
- * capif_client_send() has returned, except cred and arg.
+ * capif_client_send() has returned, except cred, psk and arg.
  */
 #ifndef CAPIF_CLIENT_H
 #define CAPIF_CLIENT_H
@@ -39,12 +39,21 @@ struct capif_stream {
                  void *arg);
 };
 
+/* An external PSK of TLS 1.3 with SHA-256 (RFC 8446 4.2.11). */
+struct capif_psk {
+    const char *identity;
+    const uint8_t *key; /* 32 octets */
+};
+
 struct capif_call {
     const char *method;
     const char *url;
     const char *address; /* "ADDRESS:PORT" to connect to; NULL: by DNS */
     const struct capif_credentials *cred; /* of TLS; NULL: none */
-    const char *ca_file;        /* trust anchors in PEM; NULL: the system's */
+    const char *ca_file;         /* trust anchors in PEM; NULL: the system's */
+    const struct capif_psk *psk; /* instead of cred and ca_file; or NULL */
+    /* Called with the connection when the answer's header is there; or NULL. */
+    void (*tls)(SSL *ssl, void *arg);
     const char *const *headers; /* "Name: value", ended by NULL; or NULL */
     const char *content_type;   /* of body; NULL: no body */
     const void *body;

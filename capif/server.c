@@ -9,6 +9,8 @@
 
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +25,20 @@ struct capif_server {
     struct capif_server_config cfg;
     struct evhttp *http;
     struct evconnlistener *listener;
+    struct connection *connections;
     size_t n_connections;
     bool freed; /* by the caller; the last connection takes it along */
 };
 
-/* ---- counting connections: an SSL object lives as long as its own ---- */
+/* Lives as long as its SSL object, and so as long as the connection. */
+struct connection {
+    struct capif_server *server;
+    struct bufferevent *bev;
+    SSL *ssl;
+    struct connection *prev, *next;
+};
+
+/* ---- connections ---- */
 
 static int ssl_index = -1;
 static pthread_once_t ssl_index_once = PTHREAD_ONCE_INIT;
@@ -35,15 +46,24 @@ static pthread_once_t ssl_index_once = PTHREAD_ONCE_INIT;
 static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad,
                              int idx, long argl, void *argp)
 {
-    struct capif_server *server = ptr;
+    struct connection *c = ptr;
+    struct capif_server *server;
 
     (void)parent;
     (void)ad;
     (void)idx;
     (void)argl;
     (void)argp;
-    if (server == NULL)
+    if (c == NULL)
         return;
+    server = c->server;
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        server->connections = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    free(c);
     if (server->n_connections-- == server->cfg.max_connections
         && server->listener != NULL)
         evconnlistener_enable(server->listener);
@@ -77,23 +97,39 @@ static void on_input(struct evbuffer *buf, const struct evbuffer_cb_info *info,
 static struct bufferevent *connection_new(struct event_base *base, void *arg)
 {
     struct capif_server *server = arg;
+    struct connection *c = calloc(1, sizeof(*c));
     SSL *ssl = SSL_new(server->cfg.tls);
-    struct bufferevent *bev;
 
     /* evhttp would go on in the clear if it were given none. */
-    if (ssl == NULL || !SSL_set_ex_data(ssl, ssl_index, server)
-        || (bev = bufferevent_openssl_socket_new(base, -1, ssl,
-                                                 BUFFEREVENT_SSL_ACCEPTING,
-                                                 BEV_OPT_CLOSE_ON_FREE))
-               == NULL) {
+    if (c == NULL || ssl == NULL
+        || (c->bev = bufferevent_openssl_socket_new(base, -1, ssl,
+                                                    BUFFEREVENT_SSL_ACCEPTING,
+                                                    BEV_OPT_CLOSE_ON_FREE))
+               == NULL
+        || !SSL_set_ex_data(ssl, ssl_index, c)) {
         capif_log_ssl("out-of-memory", "where", "connection", NULL);
         abort();
     }
-    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    (void)evbuffer_add_cb(bufferevent_get_input(bev), on_input, bev);
+    c->server = server;
+    c->ssl = ssl;
+    c->next = server->connections;
+    if (c->next != NULL)
+        c->next->prev = c;
+    server->connections = c;
+    bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
+    (void)evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c->bev);
     if (++server->n_connections == server->cfg.max_connections)
         evconnlistener_disable(server->listener);
-    return bev;
+    return c->bev;
+}
+
+void capif_server_cut(struct capif_server *server,
+                      bool (*dead)(const SSL *ssl, void *arg), void *arg)
+{
+    /* evhttp owns the connection and sees its end by itself. */
+    for (struct connection *c = server->connections; c != NULL; c = c->next)
+        if (dead(c->ssl, arg))
+            (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
 }
 
 /* ---- routing ---- */
@@ -257,6 +293,7 @@ struct capif_server *capif_server_new(struct event_base *base,
     struct capif_server *server = calloc(1, sizeof(*server));
     struct sockaddr_storage addr;
     int addr_len = sizeof(addr);
+    const int yes = 1;
 
     pthread_once(&ssl_index_once, make_ssl_index);
     if (server == NULL || ssl_index < 0)
@@ -279,6 +316,9 @@ struct capif_server *capif_server_new(struct event_base *base,
                   evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()), NULL);
         goto bad;
     }
+    /* Inherited: an answer of two records waits for no delayed ACK. */
+    (void)setsockopt(evconnlistener_get_fd(server->listener), IPPROTO_TCP,
+                     TCP_NODELAY, &yes, sizeof(yes));
     if ((server->http = evhttp_new(base)) == NULL
         || evhttp_bind_listener(server->http, server->listener) == NULL)
         goto bad;

@@ -55,6 +55,13 @@ struct capif_server *capif_server_new(struct event_base *base,
 /* Closes all connections; requests under way get no answer. */
 void capif_server_free(struct capif_server *server);
 
+/*
+ * Cut all connections that dead() says so of, now: what they still have to
+ * send is lost.
+ */
+void capif_server_cut(struct capif_server *server,
+                      bool (*dead)(const SSL *ssl, void *arg), void *arg);
+
 /* ---- the request ---- */
 
 const char *capif_req_method(const struct capif_req *req);

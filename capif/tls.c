@@ -9,14 +9,14 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#define TLS12_SUITES                                             \
+#define TLS12_SHA256                                             \
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define TLS13_SUITES                                       \
-    "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:" \
-    "TLS_AES_256_GCM_SHA384"
-#define GROUPS "P-256:X25519:P-384"
+#define TLS12_SUITES \
+    TLS12_SHA256 ":ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
+#define TLS13_SHA256 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256"
+#define TLS13_SUITES TLS13_SHA256 ":TLS_AES_256_GCM_SHA384"
+#define GROUPS       "P-256:X25519:P-384"
 
 EVP_PKEY *capif_key_load(const char *uri)
 {
@@ -133,12 +133,25 @@ static bool trust(SSL_CTX *ctx, STACK_OF(X509) * anchors)
     return true;
 }
 
-SSL_CTX *capif_tls_server(const struct capif_credentials *cred,
+/* What the key schedule behind the token can do, and session IDs. */
+static bool profile_sealed(SSL_CTX *ctx)
+{
+    /* IDs are issued if there is a cache; nothing is put into this one. */
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER
+                                            | SSL_SESS_CACHE_NO_INTERNAL);
+    return SSL_CTX_set_num_tickets(ctx, 0)
+           && SSL_CTX_set_cipher_list(ctx, TLS12_SHA256)
+           && SSL_CTX_set_ciphersuites(ctx, TLS13_SHA256);
+}
+
+SSL_CTX *capif_tls_server(SSL_CTX *ctx, bool sealed,
+                          const struct capif_credentials *cred,
                           STACK_OF(X509) * anchors)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-
-    if (ctx == NULL || !profile(ctx) || !use(ctx, cred)
+    /* With SSL_VERIFY_PEER, libssl wants a context for PSKs, too. */
+    if (ctx == NULL || !profile(ctx)
+        || !SSL_CTX_set_session_id_context(ctx, (const uint8_t *)"capif", 5)
+        || (sealed && !profile_sealed(ctx)) || !use(ctx, cred)
         || !trust(ctx, anchors)) {
         SSL_CTX_free(ctx);
         return NULL;
@@ -154,18 +167,30 @@ bool capif_tls_client(SSL_CTX *ctx, const struct capif_credentials *cred)
     return profile(ctx) && (cred == NULL || use(ctx, cred));
 }
 
-bool capif_cert_verify(X509 *cert, STACK_OF(X509) * untrusted,
-                       STACK_OF(X509) * anchors)
+static bool verify(X509 *cert, STACK_OF(X509) * untrusted,
+                   STACK_OF(X509) * anchors, int purpose)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     bool ok = ctx != NULL && X509_STORE_CTX_init(ctx, NULL, cert, untrusted);
 
     if (ok) {
         X509_STORE_CTX_set0_trusted_stack(ctx, anchors);
-        X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
+        X509_STORE_CTX_set_purpose(ctx, purpose);
         ok = X509_verify_cert(ctx) == 1;
     }
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
     return ok;
+}
+
+bool capif_cert_verify_any(X509 *cert, STACK_OF(X509) * untrusted,
+                           STACK_OF(X509) * anchors)
+{
+    return verify(cert, untrusted, anchors, X509_PURPOSE_ANY);
+}
+
+bool capif_cert_verify(X509 *cert, STACK_OF(X509) * untrusted,
+                       STACK_OF(X509) * anchors)
+{
+    return verify(cert, untrusted, anchors, X509_PURPOSE_SSL_CLIENT);
 }

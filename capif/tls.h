@@ -33,21 +33,27 @@ bool capif_credentials_load(const char *cert_file, const char *key_uri,
 void capif_credentials_clear(struct capif_credentials *cred);
 
 /*
- * A server that asks for a client certificate but does not insist.  With
+ * Set up ctx, made by SSL_CTX_new() or capif_seal_server_ctx(), which is taken
+ * over (and may be NULL): a server that asks for a client certificate but
+ * does not insist.  sealed: offer SHA-256 suites alone, and issue session IDs
+ * in TLS 1.2, as TS 33.122 A.1 needs them; there is no resumption.  With
  * anchors, a client that has one must have it under them.  Without, any is
  * taken as no more than proof that the client has its key, and the caller
  * verifies it later, with capif_cert_verify().
  */
-SSL_CTX *capif_tls_server(const struct capif_credentials *cred,
+SSL_CTX *capif_tls_server(SSL_CTX *ctx, bool sealed,
+                          const struct capif_credentials *cred,
                           STACK_OF(X509) * anchors);
 
 /* Set up a client's context: its certificate (cred may be NULL), profile. */
 bool capif_tls_client(SSL_CTX *ctx, const struct capif_credentials *cred);
 
 /*
- * Does cert, with help of untrusted (may be NULL), verify as a TLS client
- * under anchors, now?
+ * Does cert, with help of untrusted (may be NULL), verify under anchors, now?
  */
+bool capif_cert_verify_any(X509 *cert, STACK_OF(X509) * untrusted,
+                           STACK_OF(X509) * anchors);
+/* The same, as a TLS client. */
 bool capif_cert_verify(X509 *cert, STACK_OF(X509) * untrusted,
                        STACK_OF(X509) * anchors);
 

@@ -12,6 +12,7 @@
 
 #include "client.h"
 #include "conf.h"
+#include "seal.h"
 #include "server.h"
 #include "store.h"
 
@@ -27,6 +28,21 @@
 #define CCF_FROM_AMF     (1u << CAPIF_AMF)
 #define CCF_FROM_PARTNER (1u << CAPIF_CCF)
 
+#define CCF_TRANSPORTS_MAX 16
+
+/* An AEF's transport key, for which its PSKs are wrapped. */
+struct ccf_transport {
+    char aef_id[CAPIF_ID_MAX + 1];
+    EVP_PKEY *key;
+    char kid[44]; /* x5t#S256 of its certificate */
+};
+
+struct ccf_transports {
+    const char *const *option; /* AEFID=FILE, ... */
+    struct ccf_transport list[CCF_TRANSPORTS_MAX];
+    size_t n;
+};
+
 /* Another domain's CCF, and what was agreed with it: [partner NAME]. */
 struct ccf_partner {
     const char *name;
@@ -37,6 +53,7 @@ struct ccf_partner {
     const char *jwks_file;
     const char *const *aefs; /* ids of AEFs, theirs and ours, that it names */
     const char *const *methods;
+    struct ccf_transports transports;
     STACK_OF(X509) * ca_certs;
     json_t *jwks;
 };
@@ -47,6 +64,9 @@ struct ccf {
     const char *cert_file, *key_uri, *ca_file, *ca_key_uri, *jws_key_uri;
     const char *const *methods; /* this CCF's policy, design 10, OQ-8 */
     const char *oauth_client_auth;
+    const char *kek_uri; /* NULL: no PSKs */
+    struct ccf_transports transports;
+    size_t psk_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
     struct capif_credentials cred;
     STACK_OF(X509) * ca_certs; /* the first is the issuer */
@@ -103,6 +123,10 @@ const char *ccf_grant_check(const struct ccf *ccf, const char *token,
  */
 X509 *ccf_issue(const struct ccf *ccf, const struct capif_identity *who,
                 const char *csr_pem, const char *dns_name, const char **why);
+/* The same for a transport key in SPKI form, which can't sign a request. */
+X509 *ccf_issue_transport(const struct ccf *ccf,
+                          const struct capif_identity *who,
+                          const char *spki_pem);
 
 /* ---- service APIs (api.c) ---- */
 
@@ -151,11 +175,15 @@ json_t *ccf_wish_choose(struct ccf_worker *w, const struct ccf_wish *wish,
                         struct ccf_refusal *no);
 /*
  * The answer's entry: the wish, what was selected, and what CAPIF has no
- * attribute for.  auth_info and api_name may be NULL.
+ * attribute for.  auth_info, api_name and interface (which is borrowed) may
+ * be NULL.
  */
 json_t *ccf_wish_entry(const struct ccf_wish *wish, const char *selected,
                        const char *auth_info, const char *ccf_id,
-                       const char *api_name);
+                       const char *api_name, json_t *interface);
+/* Only the members that identify an interface (design 6). */
+json_t *ccf_interface_bare(const json_t *interface);
+bool ccf_interface_same(const json_t *a, const json_t *b);
 /* The certificates as PEM strings, a JSON array. */
 json_t *ccf_pem_list(STACK_OF(X509) * certs);
 /* A member of an entry's or description's vendorSpecific object, or NULL. */
@@ -163,6 +191,23 @@ const char *ccf_vs_str(const json_t *obj, const char *name);
 /* The apiName of a known API; the caller frees it.  NULL: not known. */
 char *ccf_api_name(struct ccf_worker *w, const char *ccf_id,
                    const char *api_id);
+
+/* ---- security method 1, TLS-PSK (psk.c) ---- */
+
+/*
+ * Note a PSK for an entry that selected it, from the CAPIF-1e session that
+ * negotiates, and complete the entry for the invoker; false: logged.
+ */
+bool ccf_psk_note(struct ccf_worker *w, const struct capif_session_kept *kept,
+                  const struct capif_identity *invoker, json_t *entry);
+/*
+ * The PSK envelope for the AEF of an entry (design 7), which transports
+ * names; NULL: *no says why.  The caller frees it.
+ */
+char *ccf_psk_envelope(struct ccf_worker *w,
+                       const struct ccf_transports *transports,
+                       const struct capif_identity *invoker,
+                       const json_t *entry, struct ccf_refusal *no);
 
 /* ---- CAPIF-6e (partner.c) ---- */
 
@@ -177,6 +222,10 @@ bool ccf_partner_call(struct ccf_worker *w, const struct ccf_partner *partner,
 void ccf_partner_refusal(const struct ccf_partner *partner,
                          const struct capif_answer *answer,
                          struct ccf_refusal *no);
+
+/* Whose context the path names; answers and returns false if not yours. */
+bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,
+                       const char **ccf_id);
 
 /* ---- handlers ---- */
 

@@ -7,6 +7,7 @@
 #include "jose.h"
 #include "log.h"
 
+#include <openssl/x509v3.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,13 +34,17 @@ static const struct capif_opt ccf_options[] = {
     STR("ca-certificate", ca_file, NULL),
     STR("ca-key", ca_key_uri, NULL),
     STR("jws-key", jws_key_uri, NULL),
+    STR("kek", kek_uri, ""),
+    { "transport", CAPIF_OPT_LIST, offsetof(struct ccf, transports.option), "",
+      0, 0, NULL },
     { "security-methods", CAPIF_OPT_LIST, offsetof(struct ccf, methods),
-      "OAUTH", 0, 0, "OAUTH" },
+      "PSK,PKI,OAUTH", 0, 0, METHODS },
     { "oauth-client-auth", CAPIF_OPT_STR,
       offsetof(struct ccf, oauth_client_auth), "mutual", 0, 0,
       "mutual|server" },
     UINT("workers", workers, "4", 1, 256),
     UINT("token-lifetime", token_seconds, "600", 1, 86400),
+    UINT("psk-lifetime", psk_seconds, "3600", 1, 31536000),
     UINT("context-lifetime", context_seconds, "86400", 1, 31536000),
     UINT("certificate-days", cert_days, "90", 1, 3650),
     { .name = NULL },
@@ -60,8 +65,10 @@ static const struct capif_opt partner_options[] = {
     STR("jwks", jwks_file, NULL),
     { "aefs", CAPIF_OPT_LIST, offsetof(struct ccf_partner, aefs), NULL, 0, 0,
       NULL },
-    { "methods", CAPIF_OPT_LIST, offsetof(struct ccf_partner, methods), "OAUTH",
-      0, 0, METHODS },
+    { "methods", CAPIF_OPT_LIST, offsetof(struct ccf_partner, methods),
+      "PKI,OAUTH", 0, 0, METHODS },
+    { "transport", CAPIF_OPT_LIST,
+      offsetof(struct ccf_partner, transports.option), "", 0, 0, NULL },
     { .name = NULL },
 };
 
@@ -102,6 +109,59 @@ static bool anchors_add(struct ccf *ccf, STACK_OF(X509) * certs)
     return true;
 }
 
+/*
+ * AEFID=FILE: the certificate must be for that AEF's transport key and verify
+ * under the CA of the AEF's domain.
+ */
+static bool load_transport(const char *text, const char *ccf_id,
+                           STACK_OF(X509) * ca_certs, struct ccf_transport *t)
+{
+    const char *eq = strchr(text, '=');
+    struct capif_identity who;
+    STACK_OF(X509) * certs;
+    X509 *cert;
+    bool ok = false;
+
+    if (eq == NULL || (size_t)(eq - text) > CAPIF_ID_MAX
+        || (certs = capif_certs_load(eq + 1)) == NULL)
+        return false;
+    cert = sk_X509_value(certs, 0);
+    snprintf(t->aef_id, sizeof(t->aef_id), "%.*s", (int)(eq - text), text);
+    if (capif_cert_identity(cert, &who) && who.role == CAPIF_AEF
+        && strcmp(who.ccf_id, ccf_id) == 0 && strcmp(who.id, t->aef_id) == 0
+        && (X509_get_key_usage(cert) & KU_KEY_ENCIPHERMENT)
+        && EVP_PKEY_is_a(X509_get0_pubkey(cert), "RSA")
+        && capif_cert_verify_any(cert, certs, ca_certs)
+        && capif_cert_thumbprint(cert, t->kid)) {
+        t->key = X509_get_pubkey(cert);
+        ok = t->key != NULL;
+    }
+    sk_X509_pop_free(certs, X509_free);
+    return ok;
+}
+
+static bool load_transports(struct ccf *ccf, const char *section,
+                            const char *ccf_id, STACK_OF(X509) * ca_certs,
+                            struct ccf_transports *t)
+{
+    for (const char *const *o = t->option; *o != NULL; o++) {
+        if (t->n == CCF_TRANSPORTS_MAX
+            || !load_transport(*o, ccf_id, ca_certs, &t->list[t->n++])) {
+            capif_conf_complain(ccf->conf, section, "transport",
+                                "AEFID=FILE, a transport certificate under "
+                                "the domain's CA");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void unload_transports(struct ccf_transports *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        EVP_PKEY_free(t->list[i].key);
+}
+
 static bool load_partner(struct ccf *ccf, const char *section)
 {
     struct ccf_partner *p = &ccf->partners[ccf->n_partners];
@@ -132,7 +192,8 @@ static bool load_partner(struct ccf *ccf, const char *section)
                             "no file with a JWK set");
         return false;
     }
-    return anchors_add(ccf, p->ca_certs);
+    return load_transports(ccf, section, p->ccf_id, p->ca_certs, &p->transports)
+           && anchors_add(ccf, p->ca_certs);
 }
 
 static bool load_keys(struct ccf *ccf)
@@ -173,7 +234,14 @@ bool ccf_load(struct ccf *ccf, const char *path)
     for (; *sections != NULL; sections++)
         if (!load_partner(ccf, *sections))
             return false;
-    if ((ccf->tls = capif_tls_server(&ccf->cred, ccf->anchors)) == NULL) {
+    if (!load_transports(ccf, "ccf", ccf->ccf_id, ccf->ca_certs,
+                         &ccf->transports))
+        return false;
+    ccf->tls = capif_tls_server(ccf->kek_uri != NULL
+                                    ? capif_seal_server_ctx(ccf->kek_uri)
+                                    : SSL_CTX_new(TLS_server_method()),
+                                ccf->kek_uri != NULL, &ccf->cred, ccf->anchors);
+    if (ccf->tls == NULL) {
         capif_log_ssl("tls-unusable", NULL);
         return false;
     }
@@ -183,9 +251,11 @@ bool ccf_load(struct ccf *ccf, const char *path)
 void ccf_unload(struct ccf *ccf)
 {
     for (size_t i = 0; i < ccf->n_partners; i++) {
+        unload_transports(&ccf->partners[i].transports);
         sk_X509_pop_free(ccf->partners[i].ca_certs, X509_free);
         json_decref(ccf->partners[i].jwks);
     }
+    unload_transports(&ccf->transports);
     SSL_CTX_free(ccf->tls);
     sk_X509_free(ccf->anchors);
     sk_X509_pop_free(ccf->ca_certs, X509_free);

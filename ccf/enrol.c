@@ -70,6 +70,49 @@ X509 *ccf_issue(const struct ccf *ccf, const struct capif_identity *who,
     return cert;
 }
 
+X509 *ccf_issue_transport(const struct ccf *ccf,
+                          const struct capif_identity *who,
+                          const char *spki_pem)
+{
+    EVP_PKEY *key = capif_transport_parse(spki_pem);
+    struct capif_cert_spec spec = { .public_key = key,
+                                    .who = *who,
+                                    .transport = true,
+                                    .days = (long)ccf->cert_days };
+    X509 *cert = NULL;
+
+    if (key != NULL)
+        cert = capif_cert_issue(&spec, sk_X509_value(ccf->ca_certs, 0),
+                                ccf->ca_key);
+    EVP_PKEY_free(key);
+    return cert;
+}
+
+/*
+ * The AEF may bring a transport key, too, for which the enrolment and the
+ * request that its TLS key signed speak: the key itself can't sign.
+ */
+static void certify_transport(const struct ccf *ccf,
+                              const struct capif_identity *who,
+                              const struct capif_at *func)
+{
+    struct capif_at vs = capif_get_object(func, CCF_VS, false);
+    const char *spki = capif_get_str(&vs, "transportPublicKey", false, PEM_MAX);
+    X509 *cert;
+    char *pem;
+
+    if (spki == NULL)
+        return;
+    cert = ccf_issue_transport(ccf, who, spki);
+    pem = cert != NULL ? capif_cert_pem(cert) : NULL;
+    if (pem != NULL)
+        json_object_set_new(vs.v, "transportCertificate", json_string(pem));
+    else
+        capif_complain(&vs, "transportPublicKey must be RSA of 2048 bits");
+    free(pem);
+    X509_free(cert);
+}
+
 /* A certificate as a JSON string, with the member it makes. */
 static json_t *issue_member(const struct ccf *ccf, struct ccf_member *m,
                             const char *csr_pem, const char *dns_name,
@@ -278,6 +321,8 @@ static void register_func(struct ccf_worker *w, const struct ccf_grant *grant,
         capif_complain(&info, why != NULL ? why : "no certificate issued");
         return;
     }
+    if (role == CAPIF_AEF)
+        certify_transport(w->ccf, &m->who, func);
     json_object_set_new(info.v, "apiProvCert", cert);
     json_object_set_new(func->v, "apiProvFuncId", json_string(m->who.id));
 }

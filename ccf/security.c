@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CAPIF_Security_API (TS 29.222 8.1.x), security contexts: the seven steps of
- * 6.24.2.1, and what AEFs fetch over CAPIF-3.
+ * CAPIF_Security_API (TS 29.222 5.6): the negotiation of security contexts,
+ * the seven steps of 6.24.2.1.
  */
 #include "ccf.h"
 
@@ -23,8 +23,9 @@ struct negotiation {
     size_t n, pending;
     char ccf_id[CAPIF_CCF_ID_MAX + 1]; /* the invoker */
     char invoker_id[CAPIF_ID_MAX + 1];
-    int success;           /* the status of a good answer */
-    struct ccf_refusal no; /* the first; status 0: none yet */
+    struct capif_session_kept kept; /* a copy: the peer may go away */
+    int success;                    /* the status of a good answer */
+    struct ccf_refusal no;          /* the first; status 0: none yet */
 };
 
 /* One partner's part of it. */
@@ -38,6 +39,7 @@ static void negotiation_free(struct negotiation *neg)
     for (size_t i = 0; i < neg->n; i++)
         json_decref(neg->entries[i]);
     json_decref(neg->doc);
+    free(neg->kept.wrapped);
     free(neg);
 }
 
@@ -45,6 +47,27 @@ static void note(struct negotiation *neg, const struct ccf_refusal *no)
 {
     if (neg->no.status == 0)
         neg->no = *no;
+}
+
+/* PSKs are between an invoker and its own CCF: note those selected. */
+static void note_psks(struct negotiation *neg)
+{
+    struct capif_identity invoker = { .role = CAPIF_INVOKER };
+    static const struct ccf_refusal failed = { 503, NULL,
+                                               "no PSK can be derived now" };
+
+    if (strcmp(neg->ccf_id, neg->w->ccf->ccf_id) != 0)
+        return;
+    strcpy(invoker.ccf_id, neg->ccf_id);
+    strcpy(invoker.id, neg->invoker_id);
+    for (size_t i = 0; i < neg->n && neg->no.status == 0; i++) {
+        const char *sel = json_string_value(
+            json_object_get(neg->entries[i], "selSecurityMethod"));
+
+        if (strcmp(sel, "PSK") == 0
+            && !ccf_psk_note(neg->w, &neg->kept, &invoker, neg->entries[i]))
+            note(neg, &failed);
+    }
 }
 
 /* Step 7: all is known. */
@@ -57,6 +80,8 @@ static void conclude(struct negotiation *neg)
     enum ccf_store_status st;
     time_t expires;
 
+    if (neg->no.status == 0)
+        note_psks(neg);
     if (neg->no.status != 0) {
         capif_log("negotiation-refused", "invoker", neg->invoker_id, "why",
                   neg->no.why, NULL);
@@ -102,15 +127,27 @@ static bool take_choice(struct negotiation *neg, size_t i,
     const char *sel = capif_get_str(chosen, "selSecurityMethod", true, 32);
     const char *info =
         capif_get_str(chosen, "authenticationInfo", false, 16384);
+    json_t *iface =
+        json_object_get(json_object_get(chosen->v, CCF_VS), "interface");
+    bool psk = sel != NULL && strcmp(sel, "PSK") == 0;
     char *name;
 
     if (sel == NULL || !capif_list_has(wish->pref, sel)
-        || !capif_list_has(partner->methods, sel))
+        || !capif_list_has(partner->methods, sel)
+        || (psk && (!json_is_object(iface) || neg->w->ccf->kek_uri == NULL)))
         return false;
+    if (psk && wish->interface != NULL
+        && !ccf_interface_same(wish->interface, iface))
+        return false;
+    if (psk)
+        iface = ccf_interface_bare(iface);
     name = ccf_api_name(neg->w, partner->ccf_id, wish->api_id);
     neg->entries[i] =
         ccf_wish_entry(wish, sel, info, partner->ccf_id,
-                       name != NULL ? name : ccf_vs_str(chosen->v, "apiName"));
+                       name != NULL ? name : ccf_vs_str(chosen->v, "apiName"),
+                       psk ? iface : NULL);
+    if (psk)
+        json_decref(iface);
     free(name);
     return neg->entries[i] != NULL;
 }
@@ -232,8 +269,8 @@ static void negotiate(struct negotiation *neg,
 }
 
 /* Whose context the path names; answers and returns false if not yours. */
-static bool whose(struct capif_req *req, struct ccf_worker *w,
-                  const char **ccf_id)
+bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,
+                       const char **ccf_id)
 {
     const char *id = capif_req_param(req, 0);
 
@@ -249,6 +286,18 @@ static bool whose(struct capif_req *req, struct ccf_worker *w,
     return true;
 }
 
+static bool keep_session(struct negotiation *neg)
+{
+    const struct capif_session_kept *kept =
+        capif_session_kept(capif_req_ssl(neg->req));
+
+    if (kept == NULL)
+        return true;
+    neg->kept = *kept;
+    neg->kept.wrapped = strdup(kept->wrapped);
+    return neg->kept.wrapped != NULL;
+}
+
 static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
                               int success)
 {
@@ -258,7 +307,7 @@ static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
     const char *ccf_id;
     json_t *doc;
 
-    if (!whose(req, w, &ccf_id)
+    if (!ccf_context_whose(req, w, &ccf_id)
         || (doc = capif_req_json(req, "application/json")) == NULL)
         return;
     if ((neg = calloc(1, sizeof(*neg))) == NULL) {
@@ -270,6 +319,11 @@ static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
     neg->w = w;
     neg->doc = doc;
     neg->success = success;
+    if (!keep_session(neg)) {
+        negotiation_free(neg);
+        capif_reply_internal(req, "out-of-memory");
+        return;
+    }
     strcpy(neg->ccf_id, ccf_id);
     snprintf(neg->invoker_id, sizeof(neg->invoker_id), "%s",
              capif_req_param(req, 0));
@@ -297,109 +351,12 @@ void ccf_update_context(struct capif_req *req, void *app)
     const char *ccf_id;
     json_t *doc = NULL;
 
-    if (!whose(req, w, &ccf_id))
+    if (!ccf_context_whose(req, w, &ccf_id))
         return;
     st = ccf_store_context_get(w->store, ccf_id, capif_req_param(req, 0), &doc);
     json_decref(doc);
     if (st == CCF_STORE_OK)
         negotiation_start(req, w, 200);
-    else
-        ccf_reply_store(req, st);
-}
-
-/* ---- CAPIF-3 ---- */
-
-/* A JSON object as a string: what 29.222 has room for. */
-static json_t *as_string(json_t *info)
-{
-    char *text = json_dumps(info, JSON_COMPACT);
-    json_t *out = json_string(text);
-
-    free(text);
-    json_decref(info);
-    return out;
-}
-
-/* An AEF's entries of a context, with what it needs to serve the invoker. */
-static json_t *for_aef(const struct ccf *ccf, const char *aef_id,
-                       const char *src, const json_t *doc, bool authn,
-                       bool authz)
-{
-    const struct ccf_partner *p = ccf_partner_find(ccf, src);
-    json_t *list = json_array(), *entry, *own;
-    size_t i;
-
-    json_array_foreach(json_object_get(doc, "securityInfo"), i, entry)
-    {
-        const char *id = ccf_vs_str(entry, "aefId");
-
-        if (id == NULL || strcmp(id, aef_id) != 0)
-            continue;
-        own = json_deep_copy(entry);
-        json_object_del(own, "authenticationInfo"); /* the invoker's part */
-        if (authn)
-            json_object_set_new(
-                own, "authenticationInfo",
-                as_string(json_pack(
-                    "{s:i, s:s, s:o}", "v", 1, "clientAuth",
-                    ccf->oauth_client_auth, "caCertificates",
-                    ccf_pem_list(p != NULL ? p->ca_certs : ccf->ca_certs))));
-        if (authz)
-            json_object_set_new(
-                own, "authorizationInfo",
-                as_string(json_pack("{s:i, s:[{s:s, s:O}]}", "v", 1, "issuers",
-                                    "ccfId", src, "jwks",
-                                    p != NULL ? p->jwks : ccf->jwks)));
-        json_array_append_new(list, own);
-    }
-    return list;
-}
-
-static bool flag(struct capif_req *req, const char *name)
-{
-    const char *text = capif_req_query(req, name);
-
-    return text != NULL && strcmp(text, "true") == 0;
-}
-
-void ccf_get_context(struct capif_req *req, void *app)
-{
-    struct ccf_worker *w = app;
-    const char *src = capif_req_query(req, "vs-src-ccf-id");
-    json_t *doc = NULL, *list;
-    enum ccf_store_status st;
-
-    if (src == NULL)
-        src = w->ccf->ccf_id;
-    st = ccf_store_context_get(w->store, src, capif_req_param(req, 0), &doc);
-    if (st != CCF_STORE_OK) {
-        ccf_reply_store(req, st);
-        return;
-    }
-    list =
-        for_aef(w->ccf, w->peer.id, src, doc, flag(req, "authenticationInfo"),
-                flag(req, "authorizationInfo"));
-    if (json_array_size(list) == 0) {
-        json_decref(list);
-        ccf_reply_store(req, CCF_STORE_NOT_FOUND);
-    } else {
-        json_object_set_new(doc, "securityInfo", list);
-        capif_reply_json(req, 200, json_incref(doc));
-    }
-    json_decref(doc);
-}
-
-void ccf_delete_context(struct capif_req *req, void *app)
-{
-    struct ccf_worker *w = app;
-    enum ccf_store_status st;
-    const char *ccf_id;
-
-    if (!whose(req, w, &ccf_id))
-        return;
-    st = ccf_store_context_delete(w->store, ccf_id, capif_req_param(req, 0));
-    if (st == CCF_STORE_OK)
-        capif_reply_empty(req, 204);
     else
         ccf_reply_store(req, st);
 }

@@ -29,6 +29,12 @@ static const char *const migrations[][8] = {
         " PRIMARY KEY (ccf_id, invoker_id))",
         NULL,
     },
+    {
+        "CREATE TABLE psk (psk_id TEXT PRIMARY KEY,"
+        " expires BIGINT NOT NULL, doc TEXT NOT NULL)",
+        "CREATE INDEX psk_by_expiry ON psk (expires)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 
@@ -422,4 +428,41 @@ enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
                       "DELETE FROM context WHERE ccf_id = $1"
                       " AND invoker_id = $2",
                       ARGS(ccf_id, invoker_id));
+}
+
+/* ---- PSKs ---- */
+
+enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
+                                        time_t expires, const json_t *doc)
+{
+    char *text = json_dumps(doc, JSON_COMPACT);
+    char exp[24], now[24];
+    enum ccf_db_status st;
+
+    if (text == NULL || plain(s, "BEGIN IMMEDIATE") != CCF_DB_OK) {
+        free(text);
+        return CCF_STORE_ERROR;
+    }
+    seconds(expires, exp);
+    seconds(time(NULL), now);
+    st =
+        ccf_db_run(s->db, "DELETE FROM psk WHERE expires <= CAST($1 AS BIGINT)",
+                   ARGS(now), NULL, NULL, NULL);
+    if (st == CCF_DB_OK)
+        st = ccf_db_run(s->db, "INSERT INTO psk VALUES ($1, $2, $3)",
+                        ARGS(psk_id, exp, text), NULL, NULL, NULL);
+    free(text);
+    return finish(s, st);
+}
+
+enum ccf_store_status ccf_store_psk_get(struct ccf_store *s, const char *psk_id,
+                                        json_t **doc)
+{
+    char now[24];
+
+    seconds(time(NULL), now);
+    return select_doc(s,
+                      "SELECT doc FROM psk WHERE psk_id = $1"
+                      " AND expires > CAST($2 AS BIGINT)",
+                      ARGS(psk_id, now), doc);
 }

@@ -102,4 +102,14 @@ enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
                                                const char *ccf_id,
                                                const char *invoker_id);
 
+/*
+ * PSKs by id, with what they are derived from: {"ccfId", "apiInvokerId",
+ * "aefId", "interface", "key" (KEY, wrapped), "p1", "binding", "exp"}.
+ * Expired ones are none, and forgotten when one is added.
+ */
+enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
+                                        time_t expires, const json_t *doc);
+enum ccf_store_status ccf_store_psk_get(struct ccf_store *s, const char *psk_id,
+                                        json_t **doc);
+
 #endif

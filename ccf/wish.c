@@ -72,20 +72,27 @@ size_t ccf_wishes_read(const struct capif_at *root, struct ccf_wish *out)
     return n;
 }
 
-/* Equal in the members that identify an interface. */
-static bool interface_same(const json_t *a, const json_t *b)
+json_t *ccf_interface_bare(const json_t *interface)
 {
     static const char *const names[] = { "ipv4Addr", "ipv6Addr", "fqdn", "port",
                                          "apiPrefix" };
+    json_t *bare = json_object(), *v;
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        json_t *va = json_object_get(a, names[i]);
-        json_t *vb = json_object_get(b, names[i]);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if ((v = json_object_get(interface, names[i])) != NULL)
+            json_object_set(bare, names[i], v);
+    return bare;
+}
 
-        if ((va == NULL) != (vb == NULL) || (va != NULL && !json_equal(va, vb)))
-            return false;
-    }
-    return true;
+/* Equal in the members that identify an interface. */
+bool ccf_interface_same(const json_t *a, const json_t *b)
+{
+    json_t *bare_a = ccf_interface_bare(a), *bare_b = ccf_interface_bare(b);
+    bool same = json_equal(bare_a, bare_b);
+
+    json_decref(bare_a);
+    json_decref(bare_b);
+    return same;
 }
 
 /* The profile a wish means, and in *iface its interface if it named one. */
@@ -103,13 +110,24 @@ static json_t *profile_of(const json_t *api, const struct ccf_wish *wish,
         json_array_foreach(json_object_get(profile, "interfaceDescriptions"), j,
                            it)
         {
-            if (interface_same(it, wish->interface)) {
+            if (ccf_interface_same(it, wish->interface)) {
                 *iface = it;
                 return profile;
             }
         }
     }
     return NULL;
+}
+
+/* A partner has no say in what our own AEFs grant. */
+static bool is_own_aef(struct ccf_worker *w, const char *aef_id)
+{
+    struct capif_identity who = { .role = CAPIF_AEF };
+    struct ccf_member member;
+
+    snprintf(who.ccf_id, sizeof(who.ccf_id), "%s", w->ccf->ccf_id);
+    snprintf(who.id, sizeof(who.id), "%s", aef_id);
+    return ccf_store_member(w->store, &who, &member) != CCF_STORE_NOT_FOUND;
 }
 
 bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
@@ -144,6 +162,8 @@ bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
                 || !capif_list_has(wish->at->aefs, wish->aef_id)))
             ok = refuse(no, 403, NULL,
                         "the agreement with %s does not name this AEF", owner);
+        if (ok && is_own_aef(w, wish->aef_id))
+            ok = refuse(no, 403, NULL, "this AEF is not in %s", owner);
     }
     json_decref(api);
     return ok;
@@ -165,6 +185,9 @@ static bool offers(const json_t *methods, const char *method)
 static bool allowed(const struct ccf *ccf, const struct ccf_partner *partner,
                     const json_t *methods, const char *method)
 {
+    /* For its own invokers, a CCF without a KEK has no PSKs. */
+    if (partner == NULL && ccf->kek_uri == NULL && strcmp(method, "PSK") == 0)
+        return false;
     return capif_list_has(ccf->methods, method)
            && (partner == NULL || capif_list_has(partner->methods, method))
            && offers(methods, method);
@@ -188,7 +211,7 @@ static void refuse_methods(const struct ccf *ccf,
 
 json_t *ccf_wish_entry(const struct ccf_wish *wish, const char *selected,
                        const char *auth_info, const char *ccf_id,
-                       const char *api_name)
+                       const char *api_name, json_t *interface)
 {
     json_t *entry = json_object(), *pref = json_array();
     json_t *vs =
@@ -208,6 +231,8 @@ json_t *ccf_wish_entry(const struct ccf_wish *wish, const char *selected,
                             json_string(auth_info));
     if (api_name != NULL)
         json_object_set_new(vs, "apiName", json_string(api_name));
+    if (interface != NULL)
+        json_object_set(vs, "interface", interface);
     json_object_set_new(entry, CCF_VS, vs);
     return entry;
 }
@@ -241,33 +266,51 @@ static char *auth_info(const struct ccf *ccf)
     return text;
 }
 
+/* The interface a wish means, or, if it named none, the profile's first. */
+static json_t *interface_of(const json_t *profile, json_t *named)
+{
+    return named != NULL
+               ? named
+               : json_array_get(
+                   json_object_get(profile, "interfaceDescriptions"), 0);
+}
+
+/* The entry for one method; the invoker's own CCF completes a PSK's. */
+static json_t *grant(const struct ccf *ccf, const struct ccf_wish *wish,
+                     const char *method, const json_t *api, json_t *interface)
+{
+    const char *name = json_string_value(json_object_get(api, "apiName"));
+    bool psk = strcmp(method, "PSK") == 0;
+    char *info = auth_info(ccf);
+    json_t *bare = psk ? ccf_interface_bare(interface) : NULL;
+    json_t *entry = ccf_wish_entry(wish, method, info, ccf->ccf_id, name, bare);
+
+    json_decref(bare);
+    free(info);
+    return entry;
+}
+
 static json_t *choose_from(struct ccf_worker *w, const struct ccf_wish *wish,
                            const struct ccf_partner *partner, const json_t *api,
                            struct ccf_refusal *no)
 {
     struct ccf_wish found = *wish;
-    json_t *iface, *methods, *entry = NULL;
+    json_t *iface, *methods;
     json_t *profile = profile_of(api, wish, &iface);
-    char *info;
 
     if (profile == NULL) {
         refuse(no, 403, NULL, "%s is not at this AEF", wish->api_id);
         return NULL;
     }
     found.aef_id = json_string_value(json_object_get(profile, "aefId"));
+    iface = interface_of(profile, iface);
     methods = json_object_get(iface, "securityMethods");
     if (methods == NULL)
         methods = json_object_get(profile, "securityMethods");
-    for (const char *const *p = wish->pref; *p != NULL; p++) {
-        if (!allowed(w->ccf, partner, methods, *p))
-            continue;
-        info = auth_info(w->ccf);
-        entry =
-            ccf_wish_entry(&found, *p, info, w->ccf->ccf_id,
-                           json_string_value(json_object_get(api, "apiName")));
-        free(info);
-        return entry;
-    }
+    for (const char *const *p = wish->pref; *p != NULL; p++)
+        if (allowed(w->ccf, partner, methods, *p)
+            && (strcmp(*p, "PSK") != 0 || iface != NULL))
+            return grant(w->ccf, &found, *p, api, iface);
     refuse_methods(w->ccf, partner, methods, no);
     return NULL;
 }

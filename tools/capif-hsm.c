@@ -5,6 +5,7 @@
 #include "cert.h"
 #include "conf.h"
 #include "jose.h"
+#include "officer.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -23,7 +24,8 @@
 #define AEFS_MAX 8
 
 struct options {
-    const char *config, *key, *type, *out, *name, *ca_cert, *ca_key, *ccf_id;
+    const char *so_pin_file, *config, *key, *type, *out, *name, *cert, *ca_cert,
+        *ca_key, *ccf_id;
     const char *aefs[AEFS_MAX];
     size_t n_aefs;
     long days, valid;
@@ -63,26 +65,35 @@ static int write_out(const struct options *o, const char *text)
 
 /* ---- keygen ---- */
 
+#define SIGN      "digitalSignature"
+#define TRANSPORT "keyTransport"
+
 static const struct {
-    const char *option, *type, *group;
+    const char *option, *type, *group, *usage;
     size_t bits;
 } key_types[] = {
-    { "p256", "EC", "P-256", 0 },     { "p384", "EC", "P-384", 0 },
-    { "p521", "EC", "P-521", 0 },     { "ed25519", "ED25519", NULL, 0 },
-    { "rsa2048", "RSA", NULL, 2048 }, { "rsa3072", "RSA", NULL, 3072 },
-    { "rsa4096", "RSA", NULL, 4096 },
+    { "p256", "EC", "P-256", SIGN, 0 },
+    { "p384", "EC", "P-384", SIGN, 0 },
+    { "p521", "EC", "P-521", SIGN, 0 },
+    { "ed25519", "ED25519", NULL, SIGN, 0 },
+    { "rsa2048", "RSA", NULL, SIGN, 2048 },
+    { "rsa3072", "RSA", NULL, SIGN, 3072 },
+    { "rsa4096", "RSA", NULL, SIGN, 4096 },
+    { "transport", "RSA", NULL, TRANSPORT, 3072 },
 };
 
 static EVP_PKEY *generate(const char *type, const char *group, size_t bits,
-                          const char *uri)
+                          const char *usage, const char *uri)
 {
     EVP_PKEY_CTX *ctx =
         EVP_PKEY_CTX_new_from_name(NULL, type, "provider=sealed");
     EVP_PKEY *key = NULL;
-    OSSL_PARAM params[3], *p = params;
+    OSSL_PARAM params[4], *p = params;
 
     *p++ = OSSL_PARAM_construct_utf8_string("pkcs11_uri",
                                             (char *)(uintptr_t)uri, 0);
+    *p++ = OSSL_PARAM_construct_utf8_string("pkcs11_key_usage",
+                                            (char *)(uintptr_t)usage, 0);
     if (group != NULL)
         *p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                                 (char *)(uintptr_t)group, 0);
@@ -109,8 +120,9 @@ static int keygen(struct options *o)
         if (strcmp(key_types[i].option, type) != 0)
             continue;
         for (int k = 0; k < o->n_args; k++) {
-            EVP_PKEY *key = generate(key_types[i].type, key_types[i].group,
-                                     key_types[i].bits, o->args[k]);
+            EVP_PKEY *key =
+                generate(key_types[i].type, key_types[i].group,
+                         key_types[i].bits, key_types[i].usage, o->args[k]);
 
             if (key == NULL)
                 return fail(o->args[k]);
@@ -120,6 +132,42 @@ static int keygen(struct options *o)
     }
     fprintf(stderr, "error: %s: unknown type of key\n", type);
     return 2;
+}
+
+/* ---- the security officer's ---- */
+
+static bool officer(const struct options *o, struct officer *so)
+{
+    so->conf = o->conf;
+    so->section = "sealed_provider";
+    so->pin_file = o->so_pin_file;
+    if (o->conf != NULL && o->so_pin_file != NULL && o->n_args == 1)
+        return true;
+    fputs("error: --config, --so-pin-file and one URI are needed\n", stderr);
+    return false;
+}
+
+static int kek(struct options *o)
+{
+    struct officer so;
+
+    return officer(o, &so) ? officer_kek(&so, o->args[0]) : 2;
+}
+
+static int partner(struct options *o)
+{
+    STACK_OF(X509) * certs;
+    struct officer so;
+    int status;
+
+    if (!officer(o, &so) || o->cert == NULL)
+        return 2;
+    if ((certs = capif_certs_load(o->cert)) == NULL)
+        return fail(o->cert);
+    status = officer_partner(&so, o->args[0],
+                             X509_get0_pubkey(sk_X509_value(certs, 0)));
+    sk_X509_pop_free(certs, X509_free);
+    return status;
 }
 
 /* ---- ca, cert, jwks ---- */
@@ -289,8 +337,13 @@ static int enrol(struct options *o)
 
 static const struct command commands[] = {
     { "keygen",
-      "[--type p256|p384|p521|ed25519|rsa2048|rsa3072|rsa4096] URI...",
+      "[--type p256|p384|p521|ed25519|rsa2048|rsa3072|rsa4096|transport] "
+      "URI...",
       "make key pairs in the token", keygen },
+    { "kek", "--so-pin-file FILE URI",
+      "make a trusted key encryption key, as security officer", kek },
+    { "partner", "--so-pin-file FILE --cert FILE URI",
+      "trust a partner's transport certificate, as security officer", partner },
     { "ca", "--key URI --name NAME [--days N] [--out FILE]",
       "a self-signed CA certificate for a key", ca },
     { "cert",
@@ -312,6 +365,8 @@ enum {
     OPT_CA_CERT,
     OPT_CA_KEY,
     OPT_CCF_ID,
+    OPT_CERT,
+    OPT_SO_PIN_FILE,
     OPT_AEF,
     OPT_DAYS,
     OPT_VALID,
@@ -326,6 +381,8 @@ static const struct option long_options[] = {
     { "ca-cert", required_argument, NULL, OPT_CA_CERT },
     { "ca-key", required_argument, NULL, OPT_CA_KEY },
     { "ccf-id", required_argument, NULL, OPT_CCF_ID },
+    { "cert", required_argument, NULL, OPT_CERT },
+    { "so-pin-file", required_argument, NULL, OPT_SO_PIN_FILE },
     { "aef", required_argument, NULL, OPT_AEF },
     { "days", required_argument, NULL, OPT_DAYS },
     { "valid", required_argument, NULL, OPT_VALID },
@@ -360,15 +417,20 @@ static bool number(const char *text, long max, long *out)
 static bool set(struct options *o, int opt, const char *value)
 {
     const char **const members[] = {
-        [OPT_KEY] = &o->key,         [OPT_TYPE] = &o->type,
-        [OPT_OUT] = &o->out,         [OPT_NAME] = &o->name,
-        [OPT_CA_CERT] = &o->ca_cert, [OPT_CA_KEY] = &o->ca_key,
+        [OPT_KEY] = &o->key,
+        [OPT_TYPE] = &o->type,
+        [OPT_OUT] = &o->out,
+        [OPT_NAME] = &o->name,
+        [OPT_CA_CERT] = &o->ca_cert,
+        [OPT_CA_KEY] = &o->ca_key,
         [OPT_CCF_ID] = &o->ccf_id,
+        [OPT_CERT] = &o->cert,
+        [OPT_SO_PIN_FILE] = &o->so_pin_file,
     };
 
     if (opt == 'c')
         o->config = value;
-    else if (opt >= OPT_KEY && opt <= OPT_CCF_ID)
+    else if (opt >= OPT_KEY && opt <= OPT_SO_PIN_FILE)
         *members[opt] = value;
     else if (opt == OPT_AEF && o->n_aefs < AEFS_MAX)
         o->aefs[o->n_aefs++] = value;

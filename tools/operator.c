@@ -34,6 +34,29 @@ static bool func_parse(const char *arg, struct func *f)
            || strcmp(f->role, "AMF") == 0;
 }
 
+/* The transport key goes with the AEF, which the enrolment is for. */
+static bool add_transport(json_t *list, const char *uri)
+{
+    EVP_PKEY *key = capif_key_load(uri);
+    char *spki = key != NULL ? capif_spki_pem(key) : NULL;
+    json_t *f;
+    size_t i;
+    bool ok = false;
+
+    json_array_foreach(list, i, f)
+    {
+        if (spki != NULL && strcmp(str(f, "apiProvFuncRole"), "AEF") == 0)
+            ok = json_object_set_new(
+                     f, TOOL_VS, json_pack("{s:s}", "transportPublicKey", spki))
+                 == 0;
+    }
+    if (!ok)
+        tool_fail("%s: no transport key, or no AEF before it", uri);
+    free(spki);
+    EVP_PKEY_free(key);
+    return ok;
+}
+
 static json_t *func_json(const struct func *f)
 {
     EVP_PKEY *key = capif_key_load(f->uri);
@@ -68,6 +91,9 @@ static bool save(const struct tool_options *o, const json_t *doc)
                  role[1] | 0x20, role[2] | 0x20);
         if (!tool_write(o, name, cert))
             return false;
+        cert = str(json_object_get(f, TOOL_VS), "transportCertificate");
+        if (cert != NULL && !tool_write(o, "transport.crt", cert))
+            return false;
         tool_step("29.222 5.11", "%s %s registered and certified", role,
                   str(f, "apiProvFuncId"));
     }
@@ -91,8 +117,14 @@ static int register_funcs(struct tool_options *o)
     if ((token = tool_read(o->enrolment)) == NULL)
         goto out;
     for (int i = 0; i < o->n_args; i++) {
+        if (strncmp(o->args[i], "TRANSPORT=", 10) == 0) {
+            if (!add_transport(list, o->args[i] + 10))
+                goto out;
+            continue;
+        }
         if (!func_parse(o->args[i], &f)) {
-            tool_fail("%s: not AEF=URI, APF=URI or AMF=URI", o->args[i]);
+            tool_fail("%s: not AEF=URI, APF=URI, AMF=URI or TRANSPORT=URI",
+                      o->args[i]);
             goto out;
         }
         if ((one = func_json(&f)) == NULL)
@@ -178,7 +210,7 @@ static int publish(struct tool_options *o)
 
 const struct tool_command tool_operator_commands[] = {
     { "register", "--ccf URL --ca FILE --enrolment FILE ROLE=URI...",
-      "certify an AEF, APF and AMF, each with its key", register_funcs },
+      "certify an AEF (with its TRANSPORT key), APF and AMF", register_funcs },
     { "publish", "--ccf URL --ca FILE --key URI FILE",
       "publish a ServiceAPIDescription with the APF's key", publish },
     { NULL, NULL, NULL, NULL },

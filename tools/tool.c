@@ -106,11 +106,17 @@ json_t *tool_read_json(const struct tool_options *o, const char *name)
     return doc;
 }
 
+const char *tool_str(const json_t *obj, const char *name)
+{
+    return json_string_value(json_object_get(obj, name));
+}
+
 /* ---- requests ---- */
 
 struct waiting {
     struct event_base *base;
     struct tool_answer *out;
+    struct capif_session_key *session;
     char error[256];
 };
 
@@ -127,6 +133,14 @@ static void on_done(const struct capif_answer *a, void *arg)
         w->out->doc = json_loadb(w->out->body, a->body_len, 0, NULL);
     }
     event_base_loopbreak(w->base);
+}
+
+static void on_tls(SSL *ssl, void *arg)
+{
+    struct waiting *w = arg;
+
+    if (w->session != NULL && !capif_session_key(ssl, w->session))
+        w->session->key_len = 0;
 }
 
 /* The ADDRESS:PORT that --connect gives for the URL's host and port. */
@@ -166,7 +180,9 @@ static void complain(const struct tool_answer *a, const char *what,
 bool tool_call(const struct tool_options *o, const struct tool_request *req,
                int want, const char *what, struct tool_answer *out)
 {
-    struct waiting w = { .base = event_base_new(), .out = out };
+    struct waiting w = { .base = event_base_new(),
+                         .out = out,
+                         .session = req->session };
     struct capif_client *client = capif_client_new(w.base);
     size_t room = (req->bearer != NULL ? strlen(req->bearer) : 0) + 64;
     char *auth = calloc(1, room);
@@ -177,6 +193,8 @@ bool tool_call(const struct tool_options *o, const struct tool_request *req,
         .address = address_of(o, req->url),
         .cred = req->cred,
         .ca_file = req->ca_file,
+        .psk = req->psk,
+        .tls = on_tls,
         .headers = headers,
         .content_type = req->content_type,
         .body = req->body,

@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "json.h"
+#include "seal.h"
 
 #define TOOL_VS       "vendorSpecific-capif-hsm"
 #define TOOL_CONNECTS 8
@@ -33,6 +34,30 @@ struct tool_command {
 extern const struct tool_command tool_invoker_commands[];
 extern const struct tool_command tool_operator_commands[];
 
+/* A member string; NULL if it isn't there. */
+const char *tool_str(const json_t *obj, const char *name);
+
+/* ---- the invoker's state (state.c) ---- */
+
+/* The invoker as it was onboarded. */
+struct tool_invoker {
+    json_t *state;
+    const char *ccf, *ccf_id, *id;
+    char *ca_file, *cert_file, *key;
+    struct capif_credentials cred;
+};
+
+bool tool_invoker_load(struct tool_options *o, struct tool_invoker *inv);
+void tool_invoker_clear(struct tool_invoker *inv);
+/* The discovered API named by --api, and its profile at --aef or the first. */
+bool tool_pick(const struct tool_options *o, json_t *apis, json_t **api,
+               json_t **profile);
+
+/* ---- using an API (use.c) ---- */
+int tool_token(struct tool_options *o);
+int tool_psk(struct tool_options *o);
+int tool_call_api(struct tool_options *o);
+
 /* "error: ..." on standard error; returns 1, the exit status. */
 int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* One step of a procedure, by its number in the specification. */
@@ -53,6 +78,8 @@ struct tool_request {
     const char *method, *url, *ca_file, *content_type, *bearer;
     const struct capif_credentials *cred;
     const char *body;
+    const struct capif_psk *psk;       /* instead of ca_file and cred */
+    struct capif_session_key *session; /* filled in if not NULL */
 };
 
 struct tool_answer {

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CAPIF_Security_API (TS 29.222 5.6): what AEFs fetch over CAPIF-3, and what
+ * their CCF fetches for them over CAPIF-6e (6.24.2.2.1 steps 4 to 9).
+ */
+#include "ccf.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENVELOPE_MAX 8192
+
+/* An answer in the making, for as long as a partner is being asked. */
+struct lookup {
+    struct capif_req *req;
+    struct ccf_worker *w;
+    const struct ccf_partner *partner; /* the invoker's domain; NULL: ours */
+    struct capif_identity invoker;
+    char aef_id[CAPIF_CCF_ID_MAX + 1];
+    json_t *doc;     /* the context */
+    json_t *entries; /* of the AEF, copies */
+    bool authn, authz;
+};
+
+static void lookup_free(struct lookup *l)
+{
+    json_decref(l->doc);
+    json_decref(l->entries);
+    free(l);
+}
+
+static bool is_by(const json_t *entry, const char *method)
+{
+    const char *sel =
+        json_string_value(json_object_get(entry, "selSecurityMethod"));
+
+    return sel != NULL && strcmp(sel, method) == 0;
+}
+
+static bool is_psk(const json_t *entry)
+{
+    return is_by(entry, "PSK");
+}
+
+/* A JSON object as a string: what 29.222 has room for. */
+static json_t *as_string(json_t *info)
+{
+    char *text = json_dumps(info, JSON_COMPACT);
+    json_t *out = json_string(text);
+
+    free(text);
+    json_decref(info);
+    return out;
+}
+
+/*
+ * The context's entries of one AEF of a domain, without what is the
+ * invoker's.  The domain counts, too: a partner must not grant what is ours.
+ */
+static json_t *entries_of(const json_t *doc, const char *ccf_id,
+                          const char *aef_id)
+{
+    json_t *list = json_array(), *entry, *own;
+    size_t i;
+
+    json_array_foreach(json_object_get(doc, "securityInfo"), i, entry)
+    {
+        const char *id = ccf_vs_str(entry, "aefId");
+
+        const char *owner = ccf_vs_str(entry, "ccfId");
+
+        if (id == NULL || strcmp(id, aef_id) != 0 || owner == NULL
+            || strcmp(owner, ccf_id) != 0)
+            continue;
+        own = json_deep_copy(entry);
+        json_object_del(own, "authenticationInfo");
+        json_array_append_new(list, own);
+    }
+    return list;
+}
+
+static void set_authn(const struct lookup *l, json_t *entry,
+                      const char *envelope)
+{
+    const struct ccf *ccf = l->w->ccf;
+    json_t *info =
+        json_pack("{s:i, s:s, s:o}", "v", 1, "clientAuth",
+                  ccf->oauth_client_auth, "caCertificates",
+                  ccf_pem_list(l->partner != NULL ? l->partner->ca_certs
+                                                  : ccf->ca_certs));
+
+    if (envelope != NULL)
+        json_object_set_new(info, "pskEnvelope", json_string(envelope));
+    json_object_set_new(entry, "authenticationInfo", as_string(info));
+}
+
+static void set_authz(const struct lookup *l, json_t *entry)
+{
+    const struct ccf *ccf = l->w->ccf;
+
+    json_object_set_new(
+        entry, "authorizationInfo",
+        as_string(
+            json_pack("{s:i, s:[{s:s, s:O}]}", "v", 1, "issuers", "ccfId",
+                      l->invoker.ccf_id, "jwks",
+                      l->partner != NULL ? l->partner->jwks : ccf->jwks)));
+}
+
+static void answer(struct lookup *l)
+{
+    if (json_array_size(l->entries) == 0) {
+        ccf_reply_store(l->req, CCF_STORE_NOT_FOUND);
+        lookup_free(l);
+        return;
+    }
+    json_object_set(l->doc, "securityInfo", l->entries);
+    capif_reply_json(l->req, 200, json_incref(l->doc));
+    lookup_free(l);
+}
+
+/* Our own invoker: all is here.  Of a PSK that is over, no envelope. */
+static void complete_own(struct lookup *l,
+                         const struct ccf_transports *transports)
+{
+    struct ccf_refusal no = { .status = 0 };
+    json_t *entry;
+    char *envelope;
+
+    for (size_t i = json_array_size(l->entries); i-- > 0;) {
+        entry = json_array_get(l->entries, i);
+        envelope = NULL;
+        if (l->authn && is_psk(entry)
+            && (envelope =
+                    ccf_psk_envelope(l->w, transports, &l->invoker, entry, &no))
+                   == NULL
+            && no.status != 404) {
+            capif_reply_problem(l->req, no.status, no.cause, no.why);
+            lookup_free(l);
+            return;
+        }
+        if (l->authn)
+            set_authn(l, entry, envelope);
+        if (l->authz)
+            set_authz(l, entry);
+        free(envelope);
+    }
+    answer(l);
+}
+
+/* ---- a partner's invoker ---- */
+
+static bool any_by(const json_t *entries, const char *method)
+{
+    json_t *entry;
+    size_t i;
+
+    json_array_foreach(entries, i, entry)
+    {
+        if (is_by(entry, method))
+            return true;
+    }
+    return false;
+}
+
+/* The method to ask the invoker's CCF about (step 6), or NULL. */
+static const char *method_to_ask(const struct lookup *l)
+{
+    if (l->partner == NULL || !l->authn)
+        return NULL;
+    return any_by(l->entries, "PSK")   ? "PSK"
+           : any_by(l->entries, "PKI") ? "PKI"
+                                       : NULL;
+}
+
+/* The envelope that the partner's answer has for an API; owned, or NULL. */
+static char *envelope_of(const struct capif_at *list, const char *api_id)
+{
+    char *envelope = NULL;
+
+    for (size_t i = 0; i < json_array_size(list->v); i++) {
+        struct capif_at item = capif_at_item(list, i), root;
+        const char *id = capif_get_str(&item, "apiId", true, CAPIF_ID_MAX);
+        const char *text =
+            capif_get_str(&item, "authenticationInfo", true, 65536);
+        const char *found;
+        json_t *info;
+
+        if (id == NULL || text == NULL || strcmp(id, api_id) != 0)
+            continue;
+        info = capif_json_parse(text, strlen(text), list->reader);
+        root = capif_at_root(info, list->reader);
+        found = capif_get_str(&root, "pskEnvelope", false, ENVELOPE_MAX);
+        if (found != NULL && envelope == NULL)
+            envelope = strdup(found);
+        json_decref(info);
+    }
+    return envelope;
+}
+
+/* Does the partner's answer still have an entry for an API? */
+static bool confirmed(const struct capif_at *list, const char *api_id)
+{
+    for (size_t i = 0; i < json_array_size(list->v); i++) {
+        struct capif_at item = capif_at_item(list, i);
+        const char *id = capif_get_str(&item, "apiId", true, CAPIF_ID_MAX);
+
+        if (id != NULL && strcmp(id, api_id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * What rests on the invoker's own CCF's word goes without it: that domain
+ * may have offboarded the invoker.  Tokens speak for themselves.
+ */
+static void complete_foreign(struct lookup *l, const struct capif_at *list,
+                             const char *asked)
+{
+    json_t *entry;
+    char *envelope;
+
+    for (size_t i = json_array_size(l->entries); i-- > 0;) {
+        entry = json_array_get(l->entries, i);
+        const char *api_id = json_string_value(json_object_get(entry, "apiId"));
+
+        if (is_by(entry, asked) && !confirmed(list, api_id)) {
+            json_array_remove(l->entries, i);
+            continue;
+        }
+        envelope = is_psk(entry) ? envelope_of(list, api_id) : NULL;
+        set_authn(l, entry, envelope);
+        if (l->authz)
+            set_authz(l, entry);
+        free(envelope);
+    }
+}
+
+static void on_partner(const struct capif_answer *a, void *arg)
+{
+    struct lookup *l = arg;
+    struct capif_reader reader = { 0 };
+    struct ccf_refusal no = { .status = 0 };
+    json_t *doc = NULL;
+    struct capif_at root, list;
+
+    if (a->status == 200)
+        doc = capif_json_parse(a->body, a->body_len, &reader);
+    else if (a->status != 404)
+        ccf_partner_refusal(l->partner, a, &no);
+    root = capif_at_root(doc, &reader);
+    list = capif_get_array(&root, "securityInfo", false, 1, CCF_APIS_MAX);
+    complete_foreign(l, &list, method_to_ask(l));
+    json_decref(doc);
+    if (no.status != 0 && json_array_size(l->entries) == 0) {
+        capif_reply_problem(l->req, no.status, no.cause, no.why);
+        lookup_free(l);
+    } else {
+        answer(l);
+    }
+}
+
+static bool ask_partner(struct lookup *l, const char *method)
+{
+    char path[1024];
+
+    snprintf(path, sizeof(path),
+             "/capif-security/v1/trustedInvokers/%s?authenticationInfo=true"
+             "&vs-aef-id=%s&vs-sec-method=%s",
+             l->invoker.id, l->aef_id, method);
+    return ccf_partner_call(l->w, l->partner, "GET", path, NULL, on_partner, l);
+}
+
+/* ---- the handlers ---- */
+
+static bool flag(struct capif_req *req, const char *name)
+{
+    const char *text = capif_req_query(req, name);
+
+    return text != NULL && strcmp(text, "true") == 0;
+}
+
+/*
+ * Step 7: a partner may ask for an AEF and a method that the agreement names.
+ * Tokens are not a matter of this.
+ */
+static bool partner_may(struct capif_req *req, const struct ccf_partner *p,
+                        const char *aef_id, const char *method)
+{
+    if (aef_id != NULL && capif_list_has(p->aefs, aef_id)
+        && strcmp(method, "OAUTH") != 0 && capif_list_has(p->methods, method))
+        return true;
+    capif_reply_problem(req, 403, NULL,
+                        "the agreement does not name this AEF or method");
+    return false;
+}
+
+/* Only what selected the method. */
+static void keep_for(json_t *entries, const char *method)
+{
+    for (size_t i = json_array_size(entries); i-- > 0;)
+        if (!is_by(json_array_get(entries, i), method))
+            json_array_remove(entries, i);
+}
+
+void ccf_get_context(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    const struct ccf_partner *asker =
+        w->peer.role == CAPIF_CCF ? ccf_partner_find(w->ccf, w->peer.ccf_id)
+                                  : NULL;
+    const char *src =
+        asker != NULL ? NULL : capif_req_query(req, "vs-src-ccf-id");
+    const char *aef_id =
+        asker != NULL ? capif_req_query(req, "vs-aef-id") : w->peer.id;
+    const char *method = capif_req_query(req, "vs-sec-method");
+    struct lookup *l;
+    enum ccf_store_status st;
+
+    if (method == NULL)
+        method = "PSK";
+    if (asker != NULL && !partner_may(req, asker, aef_id, method))
+        return;
+    if ((l = calloc(1, sizeof(*l))) == NULL) {
+        capif_reply_internal(req, "out-of-memory");
+        return;
+    }
+    if (src == NULL)
+        src = w->ccf->ccf_id;
+    if (strcmp(src, w->ccf->ccf_id) != 0
+        && ccf_partner_find(w->ccf, src) == NULL) {
+        free(l);
+        ccf_reply_store(req, CCF_STORE_NOT_FOUND);
+        return;
+    }
+    l->req = req;
+    l->w = w;
+    l->partner = ccf_partner_find(w->ccf, src);
+    l->invoker.role = CAPIF_INVOKER;
+    snprintf(l->invoker.ccf_id, sizeof(l->invoker.ccf_id), "%s", src);
+    snprintf(l->invoker.id, sizeof(l->invoker.id), "%s",
+             capif_req_param(req, 0));
+    snprintf(l->aef_id, sizeof(l->aef_id), "%s", aef_id);
+    l->authn = flag(req, "authenticationInfo");
+    l->authz = flag(req, "authorizationInfo");
+    st = ccf_store_context_get(w->store, src, l->invoker.id, &l->doc);
+    l->entries = entries_of(
+        l->doc, asker != NULL ? asker->ccf_id : w->ccf->ccf_id, l->aef_id);
+    if (asker != NULL)
+        keep_for(l->entries, method);
+    if (st != CCF_STORE_OK || json_array_size(l->entries) == 0) {
+        lookup_free(l);
+        ccf_reply_store(req, st != CCF_STORE_OK ? st : CCF_STORE_NOT_FOUND);
+    } else if ((method = method_to_ask(l)) != NULL) {
+        if (!ask_partner(l, method)) {
+            lookup_free(l);
+            capif_reply_internal(req, "out-of-memory");
+        }
+    } else {
+        complete_own(l,
+                     asker != NULL ? &asker->transports : &w->ccf->transports);
+    }
+}
+
+void ccf_delete_context(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    enum ccf_store_status st;
+    const char *ccf_id;
+
+    if (!ccf_context_whose(req, w, &ccf_id))
+        return;
+    st = ccf_store_context_delete(w->store, ccf_id, capif_req_param(req, 0));
+    if (st == CCF_STORE_OK)
+        capif_reply_empty(req, 204);
+    else
+        ccf_reply_store(req, st);
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API invoker's way to an API: a token or a PSK, and the call.
+ */
+#include "jose.h"
+#include "tool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define URL_MAX 2048
+#define PSK_LEN 32
+
+/* ---- token ---- */
+
+int tool_token(struct tool_options *o)
+{
+    struct tool_invoker inv = { 0 };
+    json_t *apis = tool_read_json(o, "apis.json"), *api, *profile;
+    struct tool_answer a = { 0 };
+    char url[URL_MAX], body[512];
+    int status = 1;
+
+    if (apis != NULL && tool_invoker_load(o, &inv)
+        && tool_pick(o, apis, &api, &profile)) {
+        const struct tool_request req = {
+            .method = "POST",
+            .url = url,
+            .ca_file = inv.ca_file,
+            .cred = &inv.cred,
+            .content_type = "application/x-www-form-urlencoded",
+            .body = body
+        };
+
+        snprintf(url, sizeof(url), "%s/capif-security/v1/securities/%s/token",
+                 inv.ccf, inv.id);
+        snprintf(body, sizeof(body),
+                 "grant_type=client_credentials&client_id=%s"
+                 "&scope=3gpp%%23%s%%3A%s",
+                 inv.id, tool_str(profile, "aefId"), tool_str(api, "apiName"));
+        if (tool_call(o, &req, 200, "token request", &a)
+            && tool_write(o, "token", tool_str(a.doc, "access_token"))) {
+            tool_step("6.24.2.2.2 steps 1-4",
+                      "token of %s for %s, scope %s, %lld s", inv.ccf_id,
+                      inv.id, tool_str(a.doc, "scope"),
+                      (long long)json_integer_value(
+                          json_object_get(a.doc, "expires_in")));
+            status = 0;
+        }
+    }
+    tool_answer_clear(&a);
+    tool_invoker_clear(&inv);
+    json_decref(apis);
+    return status;
+}
+
+/* ---- psk ---- */
+
+/* The entry of context.json for the API, if it selected method; or NULL. */
+static json_t *selected(json_t *context, const json_t *api, const char *method)
+{
+    json_t *entry;
+    size_t i;
+
+    json_array_foreach(json_object_get(context, "securityInfo"), i, entry)
+    {
+        if (strcmp(tool_str(entry, "apiId"), tool_str(api, "apiId")) == 0
+            && strcmp(tool_str(entry, "selSecurityMethod"), method) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+/* A member in base64url; false if it has another length than len (0: any). */
+static bool octets(const json_t *doc, const char *name, uint8_t **out,
+                   size_t *len)
+{
+    const char *text = tool_str(doc, name);
+
+    return text != NULL && capif_b64url_decode(text, strlen(text), out, len);
+}
+
+/* TS 33.122 A.1 on the invoker's side, in software. */
+static bool derive(const json_t *session, const json_t *info,
+                   uint8_t psk[PSK_LEN])
+{
+    char *p0 = json_dumps(json_object_get(info, "interface"),
+                          JSON_COMPACT | JSON_SORT_KEYS);
+    uint8_t *key = NULL, *p1 = NULL, *s = NULL;
+    size_t key_len = 0, p1_len = 0, p0_len = p0 != NULL ? strlen(p0) : 0, n = 0;
+    bool ok = false;
+
+    if (p0 != NULL && octets(session, "key", &key, &key_len)
+        && octets(session, "p1", &p1, &p1_len)
+        && (s = malloc(1 + p0_len + 2 + p1_len + 2)) != NULL) {
+        s[n++] = 0x7a; /* FC */
+        memcpy(s + n, p0, p0_len);
+        n += p0_len;
+        s[n++] = (uint8_t)(p0_len >> 8);
+        s[n++] = (uint8_t)p0_len;
+        memcpy(s + n, p1, p1_len);
+        n += p1_len;
+        s[n++] = (uint8_t)(p1_len >> 8);
+        s[n++] = (uint8_t)p1_len;
+        ok = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, s, n,
+                       psk, PSK_LEN, NULL)
+             != NULL;
+    }
+    if (key != NULL)
+        OPENSSL_cleanse(key, key_len);
+    free(key);
+    free(p1);
+    free(s);
+    free(p0);
+    return ok;
+}
+
+int tool_psk(struct tool_options *o)
+{
+    json_t *apis = tool_read_json(o, "apis.json"), *api, *profile;
+    json_t *context = tool_read_json(o, "context.json");
+    json_t *session = tool_read_json(o, "session.json");
+    json_t *entry, *info = NULL, *out = NULL;
+    uint8_t psk[PSK_LEN];
+    char *text = NULL;
+    int status = 1;
+
+    if (apis == NULL || context == NULL || session == NULL
+        || !tool_pick(o, apis, &api, &profile))
+        goto out;
+    if ((entry = selected(context, api, "PSK")) == NULL) {
+        tool_fail("PSK was not selected for %s", o->api);
+        goto out;
+    }
+    info = json_loads(tool_str(entry, "authenticationInfo"), 0, NULL);
+    if (!derive(session, info, psk)
+        || (text = capif_b64url(psk, sizeof(psk))) == NULL) {
+        tool_fail("the PSK can't be derived");
+        goto out;
+    }
+    out = json_pack("{s:s, s:s}", "identity", tool_str(info, "pskIdentity"),
+                    "key", text);
+    if (out != NULL && tool_write_json(o, "psk.json", out)) {
+        tool_step(
+            "6.24.2.2.1 step 2", "AEFPSK derived (%s), good for %lld s",
+            tool_str(info, "binding"),
+            (long long)json_integer_value(json_object_get(info, "expiresIn")));
+        status = 0;
+    }
+out:
+    OPENSSL_cleanse(psk, sizeof(psk));
+    if (text != NULL)
+        OPENSSL_cleanse(text, strlen(text));
+    free(text);
+    json_decref(out);
+    json_decref(info);
+    json_decref(apis);
+    json_decref(context);
+    json_decref(session);
+    return status;
+}
+
+/* ---- call ---- */
+
+static bool check_authentication(const struct tool_options *o,
+                                 const struct tool_invoker *inv,
+                                 const json_t *profile, const char *ca_file,
+                                 const char *step)
+{
+    const char *control =
+        tool_str(json_object_get(profile, TOOL_VS), "controlUrl");
+    json_t *doc =
+        json_pack("{s:s, s:s, s:{s:s}}", "apiInvokerId", inv->id,
+                  "supportedFeatures", "0", TOOL_VS, "srcCcfId", inv->ccf_id);
+    char *body = json_dumps(doc, JSON_COMPACT);
+    char url[URL_MAX];
+    const struct tool_request req = { .method = "POST",
+                                      .url = url,
+                                      .ca_file = ca_file,
+                                      .content_type = "application/json",
+                                      .body = body };
+    struct tool_answer a = { 0 };
+    bool ok;
+
+    snprintf(url, sizeof(url), "%s/aef-security/v1/check-authentication",
+             control != NULL ? control : "");
+    ok = control != NULL
+         && tool_call(o, &req, 200, "authentication initiation", &a);
+    if (ok)
+        tool_step(step, "authentication initiated at %s",
+                  tool_str(profile, "aefId"));
+    tool_answer_clear(&a);
+    free(body);
+    json_decref(doc);
+    return ok;
+}
+
+/* What the call proves itself with, by the method selected. */
+struct proof {
+    const char *method;
+    const char *steps[2]; /* numbers of the procedure */
+    char *bearer;         /* OAUTH */
+    uint8_t *key;         /* PSK */
+    size_t key_len;
+    json_t *psk_doc;
+    struct capif_psk psk;
+};
+
+static void proof_clear(struct proof *p)
+{
+    if (p->bearer != NULL)
+        OPENSSL_cleanse(p->bearer, strlen(p->bearer));
+    free(p->bearer);
+    if (p->key != NULL)
+        OPENSSL_cleanse(p->key, p->key_len);
+    free(p->key);
+    json_decref(p->psk_doc);
+}
+
+static bool proof_load(const struct tool_options *o, json_t *context,
+                       const json_t *api, struct proof *p)
+{
+    char *path;
+
+    memset(p, 0, sizeof(*p));
+    p->steps[0] = "6.24.2.2.1 step 3";
+    p->steps[1] = "6.24.2.2.1 steps 10-11";
+    if (selected(context, api, "PKI") != NULL) {
+        p->method = "PKI";
+        return true;
+    }
+    if (selected(context, api, "PSK") != NULL) {
+        p->method = "PSK";
+        p->psk_doc = tool_read_json(o, "psk.json");
+        p->psk.identity = tool_str(p->psk_doc, "identity");
+        if (p->psk.identity == NULL
+            || !octets(p->psk_doc, "key", &p->key, &p->key_len)
+            || p->key_len != PSK_LEN)
+            return tool_fail("no PSK: run `capif psk` first") == 0;
+        p->psk.key = p->key;
+        return true;
+    }
+    p->method = "OAUTH";
+    p->steps[0] = "6.24.2.2.2 step 5";
+    p->steps[1] = "6.24.2.2.2 steps 6-8";
+    path = tool_path(o, "token");
+    p->bearer = path != NULL ? tool_read(path) : NULL;
+    free(path);
+    return p->bearer != NULL;
+}
+
+static int call_api(struct tool_options *o, const struct tool_invoker *inv,
+                    const json_t *profile, const struct proof *proof)
+{
+    const json_t *iface =
+        json_array_get(json_object_get(profile, "interfaceDescriptions"), 0);
+    const char *prefix = tool_str(iface, "apiPrefix");
+    char *ca_file = tool_path(o, "aef-ca.pem");
+    char *data = o->data != NULL ? tool_read(o->data) : NULL;
+    bool psk = proof->psk.key != NULL;
+    char url[URL_MAX];
+    const struct tool_request req = {
+        .method = o->method != NULL ? o->method : "GET",
+        .url = url,
+        .ca_file = psk ? NULL : ca_file,
+        .cred = psk ? NULL : &inv->cred,
+        .psk = psk ? &proof->psk : NULL,
+        .bearer = proof->bearer,
+        .content_type = data != NULL ? "application/json" : NULL,
+        .body = data
+    };
+    struct tool_answer a = { 0 };
+    int status = 1;
+
+    snprintf(url, sizeof(url), "https://%s:%lld%s%s",
+             tool_str(iface, "fqdn") != NULL ? tool_str(iface, "fqdn")
+                                             : tool_str(iface, "ipv4Addr"),
+             (long long)json_integer_value(json_object_get(iface, "port")),
+             prefix != NULL ? prefix : "", o->args[0]);
+    if (check_authentication(o, inv, profile, ca_file, proof->steps[0])
+        && tool_call(o, &req, 0, "call", &a)) {
+        tool_step(proof->steps[1], "%s by %s: %s: %d", req.method,
+                  proof->method, url, a.status);
+        if (a.body != NULL)
+            fwrite(a.body, 1, a.len, stdout);
+        status = a.status < 300 ? 0 : 1;
+    }
+    tool_answer_clear(&a);
+    free(ca_file);
+    free(data);
+    return status;
+}
+
+int tool_call_api(struct tool_options *o)
+{
+    struct tool_invoker inv = { 0 };
+    json_t *apis = tool_read_json(o, "apis.json"), *api, *profile;
+    json_t *context = tool_read_json(o, "context.json");
+    struct proof proof = { 0 };
+    int status = 1;
+
+    if (o->n_args != 1 || o->args[0][0] != '/')
+        tool_fail("call needs one path, such as /subscriptions");
+    else if (apis != NULL && context != NULL && tool_invoker_load(o, &inv)
+             && tool_pick(o, apis, &api, &profile)
+             && proof_load(o, context, api, &proof))
+        status = call_api(o, &inv, profile, &proof);
+    proof_clear(&proof);
+    tool_invoker_clear(&inv);
+    json_decref(context);
+    json_decref(apis);
+    return status;
+}
