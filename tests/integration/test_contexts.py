@@ -170,23 +170,47 @@ class Negotiation(unittest.TestCase):
     # ---- methods ----
 
     def test_method_that_is_not_supported(self):
-        a = two.put(two.wish(found[LOCAL], methods=['PSK', 'PKI']))
-        self.refused(a, 403, 'on offer', 'OAUTH',
-                     cause='SECURITY_METHOD_NOT_SUPPORTED')
-        self.no_context(two)
+        undo = d.reconfigure('ccf-a', 'listen = ',
+                             'security-methods = PKI,OAUTH\nlisten = ')
+        try:
+            a = two.put(two.wish(found[LOCAL], methods=['PSK']))
+            self.refused(a, 403, 'on offer', 'PKI', 'OAUTH',
+                         cause='SECURITY_METHOD_NOT_SUPPORTED')
+            self.no_context(two)
+        finally:
+            undo()
 
     def test_method_that_is_not_supported_in_domain_b(self):
-        a = two.put(two.wish(found[API], methods=['PSK']))
-        self.refused(a, 403, d.b.id, 'on offer', 'OAUTH',
+        undo = d.reconfigure('ccf-b', 'methods = PSK,PKI,OAUTH',
+                             'methods = OAUTH')
+        try:
+            a = two.put(two.wish(found[API], methods=['PSK', 'PKI']))
+            self.refused(a, 403, d.b.id, 'on offer', 'OAUTH',
+                         cause='SECURITY_METHOD_NOT_SUPPORTED')
+            self.no_context(two)
+        finally:
+            undo()
+
+    def test_method_that_the_api_does_not_offer(self):
+        doc = home.describe('token-api')
+        doc['aefProfiles'][0]['securityMethods'] = ['OAUTH']
+        self.assertEqual(home.publish(doc).status, 201)
+        api = two.discover()['token-api']
+        a = two.put(two.wish(api, methods=['PSK', 'PKI']))
+        self.refused(a, 403, 'on offer', 'OAUTH',
                      cause='SECURITY_METHOD_NOT_SUPPORTED')
+        self.assertNotIn('PSK', a.json()['detail'])
         self.no_context(two)
 
-    def test_methods_unknown_to_us_are_passed_over(self):
+    def test_first_preferred_method_that_is_allowed_is_chosen(self):
         who = d.a.onboard()
-        a = who.put(who.wish(found[API], methods=['QKD', 'PSK', 'OAUTH']))
-        self.assertEqual(a.status, 201, a)
-        self.assertEqual(a.json()['securityInfo'][0]['selSecurityMethod'],
-                         'OAUTH')
+        for methods, sel in ((['QKD', 'OAUTH', 'PSK'], 'OAUTH'),
+                             (['QKD', 'PSK', 'OAUTH'], 'PSK'),
+                             (['PKI', 'PSK', 'OAUTH'], 'PKI')):
+            a = who.put(who.wish(found[API], methods=methods))
+            self.assertEqual(a.status, 201, a)
+            self.assertEqual(a.json()['securityInfo'][0]['selSecurityMethod'],
+                             sel)
 
     # ---- whose ----
 

@@ -9,7 +9,7 @@ import domains
 
 SOFTHSM = '/usr/lib/softhsm/libsofthsm2.so'
 WANT = {'ccf-a': {'ca', 'jws', 'tls'}, 'ccf-b': {'ca', 'jws', 'tls'},
-        'aef-b': {'aef', 'apf', 'amf'}}
+        'aef-b': {'aef', 'apf', 'amf', 'transport'}}
 PRIVATE = (b'PRIVATE KEY-----', b'"d":', b'"d" :')
 
 

@@ -283,18 +283,26 @@ class Tokens(unittest.TestCase):
     # ---- no token ----
 
     def test_no_token(self):
-        a = d.call(None, one)
+        a = d.call(None, None)
         self.assertEqual(a.status, 401, a)
         self.assertEqual(a.headers['WWW-Authenticate'], 'Bearer')
         self.assertEqual(a.headers['Content-Type'],
                          'application/problem+json')
 
+    def test_certificate_instead_of_the_token(self):
+        """Design 10, OQ-16: it proves the invoker, by another method."""
+        a = d.call(None, one)
+        self.assertEqual(a.status, 403, a)
+        self.assertEqual(a.json()['cause'], 'WRONG_SECURITY_METHOD')
+        self.assertEqual(a.json()['detail'], 'OAUTH')
+
     def test_token_in_another_scheme_or_place(self):
-        for auth in ('Basic ' + good, good, 'Bearer', 'Bearer '):
-            a = d.call(None, one, headers={'Authorization': auth})
-            self.assertEqual(a.status, 401, a)
-        a = d.call(None, one, domains.PATH + '?access_token=' + good)
-        self.assertEqual(a.status, 401, a)
+        for who, status in ((None, 401), (one, 403)):
+            for auth in ('Basic ' + good, good, 'Bearer', 'Bearer '):
+                a = d.call(None, who, headers={'Authorization': auth})
+                self.assertEqual(a.status, status, a)
+            a = d.call(None, who, domains.PATH + '?access_token=' + good)
+            self.assertEqual(a.status, status, a)
 
     def test_token_for_a_path_that_is_no_api(self):
         for path in ('/', '/none/x', '/' + API + 'x/y'):

@@ -169,6 +169,7 @@ class Https(http.client.HTTPSConnection):
     def connect(self):
         sock = socket.create_connection(('127.0.0.1', self.port),
                                         self.timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self.tls.wrap_socket(sock, server_hostname=self.host)
 
 

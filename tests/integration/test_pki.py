@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Security method 2 across the domains: mutual TLS under the other domain's
+root (design 10, OQ-17)."""
+
+import json
+import ssl
+import time
+
+import domains
+import psk as P
+from domains import API, run
+
+
+def setUpModule():
+    global d, home
+    d = P.Case.d = domains.Domains()
+    home = d.a.register(aef_a1='aef.domain-a.example')
+
+
+def tearDownModule():
+    d.stop()
+
+
+class Pki(P.Case):
+    """Mutual TLS under the other domain's root (OQ-17)."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.undo = d.reconfigure('aef-b', '[aef]\n',
+                                 '[aef]\nsecurity-info-lifetime = 1\n')
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.undo()
+
+    def pki(self):
+        who = d.a.onboard()
+        a = who.put(who.wish(who.discover()[API], methods=['PKI']))
+        self.assertEqual(a.status, 201, a)
+        return who
+
+    def no(self, a):
+        self.assertEqual(a.status, 401, a)
+        self.assertNotIn(b'b-42', a.body)
+
+    def test_certificate_under_domain_a_s_root(self):
+        who = self.pki()
+        for tls in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            a = who.call(None, tls=tls)
+            self.assertEqual(a.status, 200, a)
+            self.assertIn(b'b-42', a.body)
+
+    def test_no_certificate(self):
+        self.no(d.call(None, None))
+
+    def test_invoker_without_a_context(self):
+        self.no(d.a.onboard().call(None))
+        self.no(d.b.onboard().call(None))
+
+    def san(self, who):
+        return 'URI:urn:capif:%s:invoker:%s' % (d.a.id, who.id)
+
+    def test_domain_b_s_ca_says_that_it_is_domain_a_s_invoker(self):
+        who = self.pki()
+        base = d.extra + '/cross'
+        key = domains.make_key(base + '.key')
+        domains.write(base + '.csr', domains.make_csr(key))
+        domains.write(base + '.ext', 'subjectAltName=%s\nextendedKeyUsage='
+                      'clientAuth\n' % self.san(who))
+        for ccf, status in ((d.b, 401), (d.a, 200)):
+            run('openssl', 'x509', '-req', '-in', base + '.csr', '-CA',
+                ccf.ca, '-CAkey', 'pkcs11:object=ca;type=private', '-days',
+                '2', '-extfile', base + '.ext', '-out', base + '.crt',
+                env=ccf.env())
+            a = d.call(None, (base + '.crt', key))
+            self.assertEqual(a.status, status, a)
+
+    def test_foreign_ca(self):
+        who = self.pki()
+        for name in ('Foreign CA', 'CA of ' + d.a.id):
+            ca = domains.ForeignCa('%s/%d' % (d.extra, len(name)), name)
+            self.no(d.call(None, ca.issue(self.san(who))))
+
+    def test_certificate_of_others_of_domain_a(self):
+        self.pki()
+        for who in (home.aef, home.apf, home.amf):
+            self.no(d.call(None, who))
+
+    def gone(self, who):
+        """Within the life of what the AEF knows, and a second more."""
+        end = time.monotonic() + 3
+        while who.call(None).status == 200 and time.monotonic() < end:
+            time.sleep(0.1)
+        self.no(who.call(None))
+
+    def test_ccf_a_is_asked_about_the_method(self):
+        """6.24.2.2.1 steps 6 to 9: as partner, and by the agreement."""
+        who = self.pki()
+        r = P.info_as_ccf_b(d, who, vs_sec_method='PKI')
+        self.assertEqual(r.status, 200, r)
+        info = json.loads(r.json()['securityInfo'][0]['authenticationInfo'])
+        self.assertEqual(info['caCertificates'], [domains.read(d.a.ca)])
+        for method, status in (('PSK', 404), ('OAUTH', 403), ('QKD', 403),
+                               ('', 403)):
+            r = P.info_as_ccf_b(d, who, vs_sec_method=method)
+            self.assertEqual(r.status, status, r)
+
+    def test_context_that_was_deleted(self):
+        who = self.pki()
+        self.assertEqual(who.call(None).status, 200)
+        self.assertEqual(who.request('DELETE', who.context).status, 204)
+        self.gone(who)
+
+    def test_offboarding(self):
+        who = self.pki()
+        self.assertEqual(who.call(None).status, 200)
+        a = who.request('DELETE', '/api-invoker-management/v1/'
+                        'onboardedInvokers/' + who.onboarding)
+        self.assertEqual(a.status, 204, a)
+        self.gone(who)
+
+
+if __name__ == '__main__':
+    domains.main()
