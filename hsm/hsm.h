@@ -193,6 +193,10 @@ size_t hsm_secret_len(const struct hsm_secret *s);
 struct hsm_secret *hsm_secret_ref(struct hsm_secret *s);
 void hsm_secret_free(struct hsm_secret *s);
 
+/* The generic secret that uri names; it stays in the token when it is freed.
+ */
+enum hsm_status hsm_secret_find(struct hsm *h, const char *uri,
+                                struct hsm_secret **out) HSM_CHECK;
 /* Make a secret of a value that this process knows; wiping it is up to the
  * caller. */
 enum hsm_status hsm_import(struct hsm *h, const uint8_t *value, size_t len,

@@ -14,18 +14,21 @@
 static CK_RSA_PKCS_OAEP_PARAMS oaep = { CKM_SHA_1, CKG_MGF1_SHA1,
                                         CKZ_DATA_SPECIFIED, NULL, 0 };
 
-enum hsm_status hsm_kek_find(struct hsm *h, const char *text,
-                             struct hsm_secret **out)
+/* The one key of that type that text names, a token object. */
+static enum hsm_status find_key(struct hsm *h, const char *text,
+                                CK_KEY_TYPE type, struct hsm_secret **out)
 {
     CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_AES;
-    CK_ATTRIBUTE tmpl[4] = { { CKA_CLASS, &cls, sizeof(cls) },
-                             { CKA_KEY_TYPE, &type, sizeof(type) } };
+    CK_BBOOL yes = CK_TRUE;
+    CK_ULONG len = 0;
+    CK_ATTRIBUTE value_len = { CKA_VALUE_LEN, &len, sizeof(len) }, *a;
+    CK_ATTRIBUTE tmpl[5] = { { CKA_CLASS, &cls, sizeof(cls) },
+                             { CKA_KEY_TYPE, &type, sizeof(type) },
+                             { CKA_TOKEN, &yes, sizeof(yes) } };
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE found[2];
-    CK_ATTRIBUTE *a;
     P11KitUri *uri = NULL;
-    size_t n_tmpl = 2, n = 2;
+    size_t n_tmpl = 3, n = 2;
     enum hsm_status st = hsm_uri_parse(h, text, &uri);
 
     if (st != HSM_OK)
@@ -36,17 +39,31 @@ enum hsm_status hsm_kek_find(struct hsm *h, const char *text,
         tmpl[n_tmpl++] = *a;
     if ((st = hsm_session_get(h, &s)) == HSM_OK)
         st = hsm_find_handles(h, s, tmpl, n_tmpl, found, &n);
+    if (st == HSM_OK && n == 1)
+        st = HSM_CALL(h, C_GetAttributeValue, s, found[0], &value_len, 1);
     hsm_session_put(h, s, st == HSM_OK);
     p11_kit_uri_free(uri);
     if (st == HSM_OK && n == 0)
-        st = hsm_fail(HSM_ERR_NOT_FOUND, "no AES key matches %s", text);
+        st = hsm_fail(HSM_ERR_NOT_FOUND, "no such key: %s", text);
     else if (st == HSM_OK && n > 1)
-        st = hsm_fail(HSM_ERR_PARAM, "several AES keys match %s", text);
+        st = hsm_fail(HSM_ERR_PARAM, "several keys match %s", text);
     if (st == HSM_OK)
-        st = hsm_secret_new(h, found[0], KEK_LEN, out);
+        st = hsm_secret_new(h, found[0], len, out);
     if (st == HSM_OK)
         (*out)->token = true;
     return st;
+}
+
+enum hsm_status hsm_kek_find(struct hsm *h, const char *uri,
+                             struct hsm_secret **out)
+{
+    return find_key(h, uri, CKK_AES, out);
+}
+
+enum hsm_status hsm_secret_find(struct hsm *h, const char *uri,
+                                struct hsm_secret **out)
+{
+    return find_key(h, uri, CKK_GENERIC_SECRET, out);
 }
 
 static enum hsm_status flag(struct hsm *h, CK_SESSION_HANDLE s,

@@ -29,7 +29,8 @@ struct ts33220 {
     bool aefpsk;
     uint8_t key[KEY_MAX];
     size_t key_len;
-    int fc; /* negative: not set */
+    struct hsm_secret *token_key; /* of key-uri, instead of key */
+    int fc;                       /* negative: not set */
     uint8_t *p[PARAMS];
     size_t p_len[PARAMS];
     bool p_set[PARAMS];
@@ -81,6 +82,8 @@ static void k_reset(void *vk)
     }
     OPENSSL_cleanse(k->key, sizeof(k->key));
     k->key_len = 0;
+    hsm_secret_free(k->token_key);
+    k->token_key = NULL;
     k->fc = k->aefpsk ? FC_AEFPSK : -1;
     k->lifetime = LIFETIME;
 }
@@ -117,6 +120,8 @@ static void *k_dupctx(void *vk)
         return NULL;
     memcpy(to->key, from->key, sizeof(to->key));
     to->key_len = from->key_len;
+    if (from->token_key != NULL)
+        to->token_key = hsm_secret_ref(from->token_key);
     to->fc = from->fc;
     to->lifetime = from->lifetime;
     for (size_t i = 0; i < PARAMS; i++) {
@@ -141,7 +146,7 @@ static uint8_t *input(const struct ts33220 *k, size_t *len)
             return NULL;
         }
     }
-    if (k->key_len == 0 || k->fc < 0
+    if ((k->key_len == 0 && k->token_key == NULL) || k->fc < 0
         || (k->aefpsk && (!k->p_set[0] || !k->p_set[1]))) {
         prov_raise(k->prov, PROV_E_PARAM, "%s",
                    k->aefpsk ? "key, service-api and session-id are needed"
@@ -195,6 +200,11 @@ static int k_derive(void *vk, unsigned char *out, size_t out_len,
     }
     if ((s = input(k, &len)) == NULL)
         return 0;
+    if (k->token_key != NULL) {
+        ok = from_sealed(k, k->token_key, SEALED_KEY, s, len, out);
+        free(s);
+        return ok;
+    }
     switch (sealed_find(k->prov->sealed, k->key, k->key_len, &secret, &kind)) {
     case SEALED_BAD:
         prov_raise(k->prov, PROV_E_SEALED,
@@ -241,6 +251,36 @@ static bool take_all_p(struct ts33220 *k, const OSSL_PARAM params[])
     return true;
 }
 
+/* The last of key and key-uri counts. */
+static bool take_uri(struct ts33220 *k, const OSSL_PARAM *p, bool key_given)
+{
+    struct hsm_secret *key = NULL;
+    const char *uri = NULL;
+    enum hsm_status st;
+    struct hsm *h;
+
+    if (p == NULL) {
+        if (key_given) {
+            hsm_secret_free(k->token_key);
+            k->token_key = NULL;
+        }
+        return true;
+    }
+    if (!OSSL_PARAM_get_utf8_string_ptr(p, &uri) || uri == NULL || key_given) {
+        prov_raise(k->prov, PROV_E_PARAM, "key-uri");
+        return false;
+    }
+    if ((h = prov_hsm(k->prov)) == NULL)
+        return false;
+    if ((st = hsm_secret_find(h, uri, &key)) != HSM_OK) {
+        prov_raise_hsm(k->prov, st);
+        return false;
+    }
+    hsm_secret_free(k->token_key);
+    k->token_key = key;
+    return true;
+}
+
 static int k_set_ctx_params(void *vk, const OSSL_PARAM params[])
 {
     struct ts33220 *k = vk;
@@ -268,6 +308,8 @@ static int k_set_ctx_params(void *vk, const OSSL_PARAM params[])
         prov_raise(k->prov, PROV_E_PARAM, "key or a P of wrong length");
         return 0;
     }
+    if (!take_uri(k, OSSL_PARAM_locate_const(params, "key-uri"), present))
+        return 0;
     k->lifetime = lifetime;
     k->fc = fc;
     if (release != 0 && !sealed_release(k->prov->sealed, k->key, k->key_len)) {
@@ -284,6 +326,7 @@ static const OSSL_PARAM *aefpsk_settable(void *vk, void *vprov)
 {
     static const OSSL_PARAM table[] = {
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, NULL, 0),
+        OSSL_PARAM_utf8_string("key-uri", NULL, 0),
         OSSL_PARAM_octet_string("service-api", NULL, 0),
         OSSL_PARAM_octet_string("session-id", NULL, 0),
         OSSL_PARAM_uint("lifetime", NULL),
@@ -300,6 +343,7 @@ static const OSSL_PARAM *any_settable(void *vk, void *vprov)
 {
     static const OSSL_PARAM table[] = {
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, NULL, 0),
+        OSSL_PARAM_utf8_string("key-uri", NULL, 0),
         OSSL_PARAM_int("fc", NULL),
         OSSL_PARAM_octet_string("p0", NULL, 0),
         OSSL_PARAM_octet_string("p1", NULL, 0),

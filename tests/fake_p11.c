@@ -257,6 +257,7 @@ static bool attribute(const struct object *o, CK_ATTRIBUTE_TYPE type,
         { CKA_EC_POINT, o->cls == CKO_PUBLIC_KEY && o->type == CKK_EC,
           fake.point, 67 },
         { CKA_VALUE, !is_key, fake.cert, fake.cert_len },
+        { CKA_TOKEN, true, &yes, sizeof(yes) }, /* all that is found */
         { CKA_VALUE_LEN, o->cls == CKO_SECRET_KEY, &o->value_len,
           sizeof(o->value_len) },
         { CKA_EXTRACTABLE, o->cls == CKO_SECRET_KEY, &o->extractable,

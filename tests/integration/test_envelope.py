@@ -271,7 +271,7 @@ class Envelope(P.Case):
         r = P.s_client(aef2.service, aef2.name, '-tls1_3',
                        *P.psk_options(self.psk),
                        request=P.get(aef2.name, PATH))
-        self.assertEqual(r.alert, P.ILLEGAL_PARAMETER, r)
+        self.assertEqual(r.alert, P.BAD_BINDER, r)
 
     def test_the_good_one_is_taken_after_all_that(self):
         events = self.give(self.envelope)

@@ -202,9 +202,9 @@ class Refused(P.Case):
         texts = set()
         for psk, value in ((self.psk, flip(self.psk.value)),
                            (self.others, self.psk.hex())):
-            texts.add(re.search(r'Received alert.*',
-                                P.gnutls(d, psk, value).text).group())
-        self.assertEqual(texts, {'Received alert [47]: Illegal parameter'})
+            texts.add(re.search(r'Received alert \[(\d+)\]',
+                                P.gnutls(d, psk, value).text).group(1))
+        self.assertEqual(texts, {str(P.BAD_BINDER)})
 
     def test_refusals_are_alike_to_the_octet(self):
         """Wrong key, unknown identity, malformed one: the same octets."""
@@ -248,7 +248,7 @@ class Refused(P.Case):
         """psk_dhe_ke gets as far as the binder; psk_ke is no PSK at all."""
         def fatal(alert):
             return b'\x15\3\3\0\2\2' + bytes([alert])
-        self.assertEqual(self.hello(1), fatal(P.ILLEGAL_PARAMETER))
+        self.assertEqual(self.hello(1), fatal(P.BAD_BINDER))
         missing_extension = 109
         self.assertEqual(self.hello(0), fatal(missing_extension))
         self.assertEqual(self.hello(2), fatal(missing_extension))

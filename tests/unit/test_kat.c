@@ -6,6 +6,7 @@
 #include "kdf_call.h"
 #include "vault.h"
 
+#include <openssl/kdf.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -97,6 +98,75 @@ static void test_aefpsk_refusals(void **state)
     assert_false(ts33220(v->ctx, key, 0x7a, NO_BLOB, p, out));
     assert_true(queue_had("refused parameter"));
     assert_true(ts33220(v->ctx, key, 0xfe, NO_BLOB, NO_BLOB, out));
+}
+
+/* A key that lives in the token, named by key-uri. */
+static CK_OBJECT_HANDLE token_secret(const struct vault *v, CK_SESSION_HANDLE s,
+                                     const uint8_t *value)
+{
+    CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE t[] = {
+        { CKA_CLASS, &cls, sizeof(cls) },
+        { CKA_KEY_TYPE, &type, sizeof(type) },
+        { CKA_TOKEN, &yes, sizeof(yes) },
+        { CKA_SENSITIVE, &yes, sizeof(yes) },
+        { CKA_EXTRACTABLE, &yes, sizeof(yes) },
+        { CKA_SIGN, &yes, sizeof(yes) },
+        { CKA_DERIVE, &yes, sizeof(yes) },
+        { CKA_LABEL, (void *)(uintptr_t) "key", 3 },
+        { CKA_VALUE, (void *)(uintptr_t)value, 48 },
+    };
+    CK_OBJECT_HANDLE o = CK_INVALID_HANDLE;
+
+    assert_int_equal(v->p11->C_CreateObject(s, t, sizeof(t) / sizeof(t[0]), &o),
+                     CKR_OK);
+    return o;
+}
+
+static bool by_uri(const struct vault *v, const char *uri, uint8_t out[HASH])
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(v->ctx, "AEFPSK", NULL);
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+    uint8_t p1[32];
+    size_t len = unhex(aefpsks[0].p1, p1);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string("key-uri", (char *)(uintptr_t)uri, strlen(uri)),
+        OSSL_PARAM_octet_string("service-api", (void *)(uintptr_t)aefpsks[0].p0,
+                                strlen(aefpsks[0].p0)),
+        OSSL_PARAM_octet_string("session-id", p1, len),
+        OSSL_PARAM_END,
+    };
+    bool ok = EVP_KDF_derive(ctx, out, HASH, params) > 0;
+
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    return ok;
+}
+
+static void test_key_uri(void **state)
+{
+    const struct vault *v = *state;
+    uint8_t key[48], psk[HASH], out[HASH], got[HASH];
+    CK_SESSION_HANDLE s = vault_session(v);
+    CK_OBJECT_HANDLE o;
+
+    assert_int_equal(unhex(aefpsks[0].key, key), 48);
+    assert_int_equal(unhex(aefpsks[0].psk, psk), HASH);
+    o = token_secret(v, s, key);
+    assert_true(by_uri(v, "pkcs11:object=key", out));
+    assert_memory_not_equal(out, psk, HASH);
+    vault_unseal(v, out, HASH, got);
+    assert_memory_equal(got, psk, HASH);
+    assert_true(vault_release(v->ctx, out, HASH));
+    assert_false(by_uri(v, "pkcs11:object=kek", out)); /* an AES key */
+    assert_true(queue_had("not found in the token"));
+    assert_false(by_uri(v, "no:uri", out));
+    assert_int_equal(v->p11->C_DestroyObject(s, o), CKR_OK);
+    assert_false(by_uri(v, "pkcs11:object=key", out));
+    assert_int_equal(v->p11->C_CloseSession(s), CKR_OK);
+    assert_int_equal(vault_count(v), 0);
 }
 
 #ifndef __SANITIZE_ADDRESS__
@@ -345,9 +415,13 @@ int main(void)
 #ifndef __SANITIZE_ADDRESS__ /* which openssl would have to be built with */
         ON_BOTH(test_aefpsk_command),
 #endif
-        ON_BOTH(test_aefpsk),         ON_BOTH(test_aefpsk_refusals),
-        ON_BOTH(test_hmac),           ON_BOTH(test_prf),
-        ON_BOTH(test_prf_sealed),     ON_BOTH(test_key_wrap),
+        ON_BOTH(test_aefpsk),
+        ON_BOTH(test_aefpsk_refusals),
+        ON_BOTH(test_key_uri),
+        ON_BOTH(test_hmac),
+        ON_BOTH(test_prf),
+        ON_BOTH(test_prf_sealed),
+        ON_BOTH(test_key_wrap),
     };
 
     return vaults_run("known answers", tests, sizeof(tests) / sizeof(tests[0]),
