@@ -396,7 +396,7 @@ class Requests(unittest.TestCase):
         conn = domains.Https(d.aef_name, d.service, d.b.ca, one)
         conn.connect()
         try:
-            conn.sock.sendall(head.encode() + b'\r\n\r\nxxxxxxxx')
+            conn.sock.sendall(head.encode() + b'\r\n\r\nxxxxxxxx\r\n\r\n')
             return conn.sock.recv(12)
         except DIED:
             return b''
