@@ -1,15 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kdf.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-EVP_KDF_CTX *prov_soft_kdf(struct prov_ctx *prov, const char *name)
+void *prov_kdf_new(struct prov_ctx *prov, const char *name, size_t size)
 {
+    struct prov_kdf *k = calloc(1, size);
     EVP_KDF *kdf = EVP_KDF_fetch(prov->soft, name, NULL);
-    EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
 
+    if (k != NULL && kdf != NULL && (k->soft = EVP_KDF_CTX_new(kdf)) != NULL) {
+        k->prov = prov;
+        k->size = size;
+    } else {
+        free(k);
+        k = NULL;
+    }
     EVP_KDF_free(kdf);
-    return ctx;
+    return k;
+}
+
+void prov_kdf_free(void *vk)
+{
+    struct prov_kdf *k = vk;
+
+    if (k == NULL)
+        return;
+    EVP_KDF_CTX_free(k->soft);
+    OPENSSL_cleanse(k, k->size);
+    free(k);
+}
+
+void *prov_kdf_dup(void *vk)
+{
+    const struct prov_kdf *from = vk;
+    struct prov_kdf *to = malloc(from->size);
+
+    if (to == NULL)
+        return NULL;
+    memcpy(to, from, from->size);
+    if ((to->soft = EVP_KDF_CTX_dup(from->soft)) == NULL) {
+        prov_kdf_free(to);
+        return NULL;
+    }
+    return to;
+}
+
+void prov_kdf_reset(void *vk)
+{
+    struct prov_kdf *k = vk;
+
+    EVP_KDF_CTX_reset(k->soft);
+    OPENSSL_cleanse(k + 1, k->size - sizeof(*k));
 }
 
 bool prov_md_is_sha256(struct prov_ctx *prov, const char *name)

@@ -8,8 +8,23 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-/* The default provider's KDF of that name; NULL if there is none. */
-EVP_KDF_CTX *prov_soft_kdf(struct prov_ctx *prov, const char *name);
+/*
+ * The head of a KDF's context, which is size octets in all and may hold
+ * secrets: what is not for a sealed secret is for soft.
+ */
+struct prov_kdf {
+    struct prov_ctx *prov;
+    EVP_KDF_CTX *soft;
+    size_t size;
+};
+
+/* soft is the default provider's KDF of that name; NULL if there is none. */
+void *prov_kdf_new(struct prov_ctx *prov, const char *name, size_t size);
+/* Of any such context, as the dispatch tables want them; free wipes. */
+OSSL_FUNC_kdf_dupctx_fn prov_kdf_dup;
+OSSL_FUNC_kdf_freectx_fn prov_kdf_free;
+/* All that follows the head is zero again. */
+OSSL_FUNC_kdf_reset_fn prov_kdf_reset;
 bool prov_md_is_sha256(struct prov_ctx *prov, const char *name);
 
 /*

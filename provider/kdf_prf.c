@@ -6,7 +6,6 @@
  */
 #include "kdf.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define HASH_LEN   32
@@ -17,72 +16,25 @@
 #define CB_LABEL   "EXPORTER-Channel-Binding" /* RFC 9266: public */
 
 struct prf {
-    struct prov_ctx *prov;
-    EVP_KDF_CTX *soft;
+    struct prov_kdf head;
     bool sha256, seed_too_long;
     uint8_t secret[SECRET_MAX], seed[SEED_MAX];
     size_t secret_len, seed_len;
 };
 
 static OSSL_FUNC_kdf_newctx_fn prf_newctx;
-static OSSL_FUNC_kdf_dupctx_fn prf_dupctx;
-static OSSL_FUNC_kdf_freectx_fn prf_freectx;
-static OSSL_FUNC_kdf_reset_fn prf_reset;
 static OSSL_FUNC_kdf_derive_fn prf_derive;
 static OSSL_FUNC_kdf_settable_ctx_params_fn prf_settable_ctx_params;
 static OSSL_FUNC_kdf_set_ctx_params_fn prf_set_ctx_params;
 
 static void *prf_newctx(void *vprov)
 {
-    struct prf *k = calloc(1, sizeof(*k));
-
-    if (k == NULL || (k->soft = prov_soft_kdf(vprov, "TLS1-PRF")) == NULL) {
-        free(k);
-        return NULL;
-    }
-    k->prov = vprov;
-    return k;
-}
-
-static void prf_freectx(void *vk)
-{
-    struct prf *k = vk;
-
-    if (k == NULL)
-        return;
-    EVP_KDF_CTX_free(k->soft);
-    OPENSSL_cleanse(k, sizeof(*k));
-    free(k);
-}
-
-static void *prf_dupctx(void *vk)
-{
-    const struct prf *from = vk;
-    struct prf *to = malloc(sizeof(*to));
-
-    if (to == NULL)
-        return NULL;
-    *to = *from;
-    if ((to->soft = EVP_KDF_CTX_dup(from->soft)) == NULL) {
-        OPENSSL_cleanse(to, sizeof(*to));
-        free(to);
-        return NULL;
-    }
-    return to;
-}
-
-static void prf_reset(void *vk)
-{
-    struct prf *k = vk, fresh = { .prov = k->prov, .soft = k->soft };
-
-    EVP_KDF_CTX_reset(k->soft);
-    OPENSSL_cleanse(k, sizeof(*k));
-    *k = fresh;
+    return prov_kdf_new(vprov, "TLS1-PRF", sizeof(struct prf));
 }
 
 static int refuse(const struct prf *k, const char *why)
 {
-    prov_raise(k->prov, PROV_E_SEALED, "TLS1-PRF: %s", why);
+    prov_raise(k->head.prov, PROV_E_SEALED, "TLS1-PRF: %s", why);
     return 0;
 }
 
@@ -114,7 +66,7 @@ static int expand_plain(const struct prf *k, struct hsm_secret *secret,
     OPENSSL_cleanse(block, sizeof(block));
     OPENSSL_cleanse(msg, HASH_LEN);
     if (st != HSM_OK)
-        prov_raise_hsm(k->prov, st);
+        prov_raise_hsm(k->head.prov, st);
     return st == HSM_OK;
 }
 
@@ -140,15 +92,15 @@ static int from_sealed(const struct prf *k, struct hsm_secret *secret,
         return expand_plain(k, secret, out, len);
     if (len != HASH_LEN)
         return refuse(k, "an exported sealed secret has 32 octets");
-    st = hsm_p_sha256(secret, k->seed, k->seed_len, len, k->prov->travel,
+    st = hsm_p_sha256(secret, k->seed, k->seed_len, len, k->head.prov->travel,
                       &derived);
-    return prov_seal(k->prov, st, derived, SEALED_KEY, k->prov->tls_seconds,
-                     false, out, len);
+    return prov_seal(k->head.prov, st, derived, SEALED_KEY,
+                     k->head.prov->tls_seconds, false, out, len);
 }
 
 static int master_secret(const struct prf *k, uint8_t *out, size_t len)
 {
-    struct hsm *h = prov_hsm(k->prov);
+    struct hsm *h = prov_hsm(k->head.prov);
     struct hsm_secret *pre = NULL, *master = NULL;
     enum hsm_status st;
 
@@ -156,13 +108,13 @@ static int master_secret(const struct prf *k, uint8_t *out, size_t len)
         return 0;
     if (!k->sha256 || k->seed_too_long || len != MASTER_LEN)
         return refuse(k, "sealed secrets are for SHA-256 suites");
-    st = hsm_import(h, k->secret, k->secret_len, k->prov->travel, &pre);
+    st = hsm_import(h, k->secret, k->secret_len, k->head.prov->travel, &pre);
     if (st == HSM_OK)
-        st = hsm_p_sha256(pre, k->seed, k->seed_len, len, k->prov->travel,
+        st = hsm_p_sha256(pre, k->seed, k->seed_len, len, k->head.prov->travel,
                           &master);
     hsm_secret_free(pre);
-    return prov_seal(k->prov, st, master, SEALED_MASTER12, k->prov->tls_seconds,
-                     false, out, len);
+    return prov_seal(k->head.prov, st, master, SEALED_MASTER12,
+                     k->head.prov->tls_seconds, false, out, len);
 }
 
 static int prf_derive(void *vk, unsigned char *out, size_t len,
@@ -175,7 +127,7 @@ static int prf_derive(void *vk, unsigned char *out, size_t len,
 
     if (!prf_set_ctx_params(k, params))
         return 0;
-    switch (sealed_find(k->prov->sealed, k->secret, k->secret_len, &secret,
+    switch (sealed_find(k->head.prov->sealed, k->secret, k->secret_len, &secret,
                         &kind)) {
     case SEALED_BAD:
         return refuse(k, "the sealed secret is gone, or never was");
@@ -190,7 +142,7 @@ static int prf_derive(void *vk, unsigned char *out, size_t len,
         return master_secret(k, out, len);
     if (labelled(k, "master secret"))
         return refuse(k, "RFC 7627 is required");
-    return EVP_KDF_derive(k->soft, out, len, NULL) > 0;
+    return EVP_KDF_derive(k->head.soft, out, len, NULL) > 0;
 }
 
 static const OSSL_PARAM *prf_settable_ctx_params(void *vk, void *vprov)
@@ -242,18 +194,18 @@ static int prf_set_ctx_params(void *vk, const OSSL_PARAM params[])
         return 1;
     p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
     if (p != NULL && OSSL_PARAM_get_utf8_string_ptr(p, &md) && md != NULL)
-        k->sha256 = prov_md_is_sha256(k->prov, md);
+        k->sha256 = prov_md_is_sha256(k->head.prov, md);
     return prov_param_take(params, OSSL_KDF_PARAM_SECRET, k->secret,
                            sizeof(k->secret), &k->secret_len, NULL)
            && append_seeds(k, params)
-           && EVP_KDF_CTX_set_params(k->soft, params);
+           && EVP_KDF_CTX_set_params(k->head.soft, params);
 }
 
 const OSSL_DISPATCH prov_prf_functions[] = {
     { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))prf_newctx },
-    { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))prf_dupctx },
-    { OSSL_FUNC_KDF_FREECTX, (void (*)(void))prf_freectx },
-    { OSSL_FUNC_KDF_RESET, (void (*)(void))prf_reset },
+    { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))prov_kdf_dup },
+    { OSSL_FUNC_KDF_FREECTX, (void (*)(void))prov_kdf_free },
+    { OSSL_FUNC_KDF_RESET, (void (*)(void))prov_kdf_reset },
     { OSSL_FUNC_KDF_DERIVE, (void (*)(void))prf_derive },
     { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS,
       (void (*)(void))prf_settable_ctx_params },

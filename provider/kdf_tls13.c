@@ -6,12 +6,9 @@
  */
 #include "tls13.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static OSSL_FUNC_kdf_newctx_fn psk_newctx, session_newctx;
-static OSSL_FUNC_kdf_dupctx_fn tls13_dupctx;
-static OSSL_FUNC_kdf_freectx_fn tls13_freectx;
 static OSSL_FUNC_kdf_reset_fn tls13_reset;
 static OSSL_FUNC_kdf_derive_fn tls13_derive;
 static OSSL_FUNC_kdf_settable_ctx_params_fn tls13_settable_ctx_params;
@@ -19,66 +16,27 @@ static OSSL_FUNC_kdf_set_ctx_params_fn tls13_set_ctx_params;
 static OSSL_FUNC_kdf_gettable_ctx_params_fn tls13_gettable_ctx_params;
 static OSSL_FUNC_kdf_get_ctx_params_fn tls13_get_ctx_params;
 
-static struct tls13 *tls13_new(struct prov_ctx *prov, bool session)
-{
-    struct tls13 *k = calloc(1, sizeof(*k));
-
-    if (k == NULL || (k->soft = prov_soft_kdf(prov, "TLS13-KDF")) == NULL) {
-        free(k);
-        return NULL;
-    }
-    k->prov = prov;
-    k->session = session;
-    k->mode = -1;
-    return k;
-}
-
 static void *psk_newctx(void *vprov)
 {
-    return tls13_new(vprov, false);
+    return prov_kdf_new(vprov, "TLS13-KDF", sizeof(struct tls13));
 }
 
 static void *session_newctx(void *vprov)
 {
-    return tls13_new(vprov, true);
-}
+    struct tls13 *k = psk_newctx(vprov);
 
-static void tls13_freectx(void *vk)
-{
-    struct tls13 *k = vk;
-
-    if (k == NULL)
-        return;
-    EVP_KDF_CTX_free(k->soft);
-    OPENSSL_cleanse(k, sizeof(*k));
-    free(k);
-}
-
-static void *tls13_dupctx(void *vk)
-{
-    const struct tls13 *from = vk;
-    struct tls13 *to = malloc(sizeof(*to));
-
-    if (to == NULL)
-        return NULL;
-    *to = *from;
-    if ((to->soft = EVP_KDF_CTX_dup(from->soft)) == NULL) {
-        OPENSSL_cleanse(to, sizeof(*to));
-        free(to);
-        return NULL;
-    }
-    return to;
+    if (k != NULL)
+        k->session = true;
+    return k;
 }
 
 static void tls13_reset(void *vk)
 {
-    struct tls13 *k = vk, fresh = {
-        .prov = k->prov, .session = k->session, .soft = k->soft, .mode = -1
-    };
+    struct tls13 *k = vk;
+    bool session = k->session;
 
-    EVP_KDF_CTX_reset(k->soft);
-    OPENSSL_cleanse(k, sizeof(*k));
-    *k = fresh;
+    prov_kdf_reset(k);
+    k->session = session;
 }
 
 static int tls13_derive(void *vk, unsigned char *out, size_t len,
@@ -90,7 +48,7 @@ static int tls13_derive(void *vk, unsigned char *out, size_t len,
     if (!tls13_set_ctx_params(k, params))
         return 0;
     ok = tls13_derive_sealed(k, out, len);
-    return ok >= 0 ? ok : EVP_KDF_derive(k->soft, out, len, NULL) > 0;
+    return ok >= 0 ? ok : EVP_KDF_derive(k->head.soft, out, len, NULL) > 0;
 }
 
 static const OSSL_PARAM *tls13_settable_ctx_params(void *vk, void *vprov)
@@ -164,7 +122,7 @@ static int tls13_set_ctx_params(void *vk, const OSSL_PARAM params[])
         return 1;
     p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
     if (p != NULL && OSSL_PARAM_get_utf8_string_ptr(p, &md) && md != NULL)
-        k->sha256 = prov_md_is_sha256(k->prov, md);
+        k->sha256 = prov_md_is_sha256(k->head.prov, md);
     k->too_long = k->too_long || over(params, OSSL_KDF_PARAM_KEY, TLS13_KEY_MAX)
                   || over(params, OSSL_KDF_PARAM_SALT, TLS13_DATA_MAX)
                   || over(params, OSSL_KDF_PARAM_DATA, TLS13_DATA_MAX)
@@ -181,7 +139,7 @@ static int tls13_set_ctx_params(void *vk, const OSSL_PARAM params[])
                         sizeof(k->prefix))
            && take_text(params, OSSL_KDF_PARAM_LABEL, k->label,
                         sizeof(k->label))
-           && EVP_KDF_CTX_set_params(k->soft, params);
+           && EVP_KDF_CTX_set_params(k->head.soft, params);
 }
 
 static const OSSL_PARAM *tls13_gettable_ctx_params(void *vk, void *vprov)
@@ -200,12 +158,12 @@ static int tls13_get_ctx_params(void *vk, OSSL_PARAM params[])
 {
     struct tls13 *k = vk;
 
-    return EVP_KDF_CTX_get_params(k->soft, params);
+    return EVP_KDF_CTX_get_params(k->head.soft, params);
 }
 
 #define TLS13_COMMON                                                       \
-    { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))tls13_dupctx },                \
-        { OSSL_FUNC_KDF_FREECTX, (void (*)(void))tls13_freectx },          \
+    { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))prov_kdf_dup },                \
+        { OSSL_FUNC_KDF_FREECTX, (void (*)(void))prov_kdf_free },          \
         { OSSL_FUNC_KDF_RESET, (void (*)(void))tls13_reset },              \
         { OSSL_FUNC_KDF_DERIVE, (void (*)(void))tls13_derive },            \
         { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS,                               \

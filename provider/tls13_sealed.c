@@ -33,7 +33,7 @@ static size_t expand_info(const char *prefix, const char *label,
 
 static int refuse(const struct tls13 *k, const char *why)
 {
-    prov_raise(k->prov, PROV_E_SEALED, "TLS13-KDF: %s", why);
+    prov_raise(k->head.prov, PROV_E_SEALED, "TLS13-KDF: %s", why);
     return 0;
 }
 
@@ -56,7 +56,8 @@ static bool static_context(const struct tls13 *k, enum sealed_kind to)
     if (to == SEALED_FINISHED)
         return k->data_len == 0;
     return to != SEALED_BINDER
-           || (EVP_Q_digest(k->prov->soft, "SHA256", NULL, "", 0, hash, NULL)
+           || (EVP_Q_digest(k->head.prov->soft, "SHA256", NULL, "", 0, hash,
+                            NULL)
                && k->data_len == HASH_LEN
                && memcmp(k->data, hash, HASH_LEN) == 0);
 }
@@ -64,8 +65,8 @@ static bool static_context(const struct tls13 *k, enum sealed_kind to)
 static int keep(const struct tls13 *k, enum hsm_status st,
                 struct hsm_secret *secret, enum sealed_kind kind, uint8_t *out)
 {
-    return prov_seal(k->prov, st, secret, kind, k->prov->tls_seconds, false,
-                     out, HASH_LEN);
+    return prov_seal(k->head.prov, st, secret, kind, k->head.prov->tls_seconds,
+                     false, out, HASH_LEN);
 }
 
 /* A PSK's own descendant: derived once, and kept with it. */
@@ -77,16 +78,17 @@ static int descend(const struct tls13 *k, struct hsm_secret *from,
     struct hsm_secret *secret = NULL;
     enum hsm_status st;
 
-    if (sealed_find_child(k->prov->sealed, parent, parent_len, kind, out, NULL))
+    if (sealed_find_child(k->head.prov->sealed, parent, parent_len, kind, out,
+                          NULL))
         return 1;
     st = kind == SEALED_EARLY
-             ? hsm_extract(from, NULL, 0, k->prov->travel, &secret)
-             : hsm_derive(from, info, info_len, k->prov->travel, &secret);
+             ? hsm_extract(from, NULL, 0, k->head.prov->travel, &secret)
+             : hsm_derive(from, info, info_len, k->head.prov->travel, &secret);
     if (st != HSM_OK) {
-        prov_raise_hsm(k->prov, st);
+        prov_raise_hsm(k->head.prov, st);
         return 0;
     }
-    if (sealed_add_child(k->prov->sealed, parent, parent_len, secret, kind,
+    if (sealed_add_child(k->head.prov->sealed, parent, parent_len, secret, kind,
                          out))
         return 1;
     hsm_secret_free(secret);
@@ -105,20 +107,21 @@ static struct hsm_secret *derived_of(const struct tls13 *k,
 
     if (!named(k, "derived"))
         return NULL;
-    if (!EVP_Q_digest(k->prov->soft, "SHA256", NULL, "", 0, hash, NULL))
+    if (!EVP_Q_digest(k->head.prov->soft, "SHA256", NULL, "", 0, hash, NULL))
         return NULL;
     len = expand_info(k->prefix, k->label, hash, HASH_LEN, HASH_LEN, info);
     if (kind == SEALED_EARLY) {
         if (!descend(k, salt, k->salt, k->salt_len, SEALED_DERIVED, info, len,
                      handle)
-            || sealed_find(k->prov->sealed, handle, SEALED_LEN, &secret, NULL)
+            || sealed_find(k->head.prov->sealed, handle, SEALED_LEN, &secret,
+                           NULL)
                    != SEALED_OK)
             return NULL;
         return secret;
     }
-    st = hsm_derive(salt, info, len, k->prov->travel, &secret);
+    st = hsm_derive(salt, info, len, k->head.prov->travel, &secret);
     if (st != HSM_OK)
-        prov_raise_hsm(k->prov, st);
+        prov_raise_hsm(k->head.prov, st);
     return st == HSM_OK ? secret : NULL;
 }
 
@@ -153,11 +156,11 @@ static int extract_salted(const struct tls13 *k, struct hsm_secret *salt,
         /* From here on it is this connection's, class 3. */
         st = hsm_mac(derived, k->key, k->key_len, out);
         if (st != HSM_OK)
-            prov_raise_hsm(k->prov, st);
+            prov_raise_hsm(k->head.prov, st);
         ok = st == HSM_OK;
     } else {
         st = hsm_derive(derived, no_key ? zeros : k->key,
-                        no_key ? HASH_LEN : k->key_len, k->prov->travel,
+                        no_key ? HASH_LEN : k->key_len, k->head.prov->travel,
                         &secret);
         ok = keep(k, st, secret,
                   kind == SEALED_EARLY ? SEALED_HANDSHAKE : SEALED_MASTER, out);
@@ -174,7 +177,7 @@ static int extract_salted(const struct tls13 *k, struct hsm_secret *salt,
 static int extract_unsalted_session(const struct tls13 *k, uint8_t *out)
 {
     uint8_t info[INFO_MAX], hash[HASH_LEN], derived[HASH_LEN];
-    struct hsm *h = prov_hsm(k->prov);
+    struct hsm *h = prov_hsm(k->head.prov);
     struct hsm_secret *base = NULL, *secret = NULL;
     size_t len, mac_len = 0;
     enum hsm_status st;
@@ -183,16 +186,17 @@ static int extract_unsalted_session(const struct tls13 *k, uint8_t *out)
     if (!named(k, "derived"))
         return 0;
     if (h == NULL
-        || !EVP_Q_digest(k->prov->soft, "SHA256", NULL, "", 0, hash, NULL))
+        || !EVP_Q_digest(k->head.prov->soft, "SHA256", NULL, "", 0, hash, NULL))
         return 0;
     len = expand_info(k->prefix, k->label, hash, HASH_LEN, HASH_LEN, info);
-    if (EVP_Q_mac(k->prov->soft, "HMAC", NULL, "SHA256", NULL, k->salt,
+    if (EVP_Q_mac(k->head.prov->soft, "HMAC", NULL, "SHA256", NULL, k->salt,
                   k->salt_len, info, len, derived, sizeof(derived), &mac_len)
         == NULL)
         return 0;
-    st = hsm_import(h, derived, sizeof(derived), k->prov->travel, &base);
+    st = hsm_import(h, derived, sizeof(derived), k->head.prov->travel, &base);
     if (st == HSM_OK)
-        st = hsm_derive(base, k->key, k->key_len, k->prov->travel, &secret);
+        st =
+            hsm_derive(base, k->key, k->key_len, k->head.prov->travel, &secret);
     ok = keep(k, st, secret, SEALED_HANDSHAKE, out);
     hsm_secret_free(base);
     return ok;
@@ -263,13 +267,13 @@ static int expand(const struct tls13 *k, struct hsm_secret *key,
         if (st == HSM_OK)
             memcpy(out, mac, out_len);
         else
-            prov_raise_hsm(k->prov, st);
+            prov_raise_hsm(k->head.prov, st);
         OPENSSL_cleanse(mac, sizeof(mac));
         return st == HSM_OK;
     }
     if (steps[i].to == SEALED_BINDER || steps[i].to == SEALED_FINISHED)
         return descend(k, key, k->key, k->key_len, steps[i].to, info, len, out);
-    st = hsm_derive(key, info, len, k->prov->travel, &secret);
+    st = hsm_derive(key, info, len, k->head.prov->travel, &secret);
     return keep(k, st, secret, steps[i].to, out);
 }
 
@@ -301,9 +305,9 @@ int tls13_derive_sealed(const struct tls13 *k, uint8_t *out, size_t len)
     enum sealed_match key, salt;
     int ok = -1;
 
-    key = sealed_find(k->prov->sealed, k->key, k->key_len, &key_secret,
+    key = sealed_find(k->head.prov->sealed, k->key, k->key_len, &key_secret,
                       &key_kind);
-    salt = sealed_find(k->prov->sealed, k->salt, k->salt_len, &salt_secret,
+    salt = sealed_find(k->head.prov->sealed, k->salt, k->salt_len, &salt_secret,
                        &salt_kind);
     if (key == SEALED_BAD || salt == SEALED_BAD)
         ok = refuse(k, "the sealed secret is gone, or never was");

@@ -6,6 +6,7 @@
 #include "kdf_call.h"
 #include "vault.h"
 
+#include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <stdio.h>
 #include <string.h>
@@ -308,6 +309,75 @@ static void test_prf(void **state)
     }
 }
 
+/* Of OpenSSL 3.0's own KDFs there are no duplicates, hence none of ours. */
+static bool has_dup(const char *name)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, name, "provider=default");
+    EVP_KDF_CTX *c = EVP_KDF_CTX_new(kdf), *copy = EVP_KDF_CTX_dup(c);
+    bool has = copy != NULL;
+
+    EVP_KDF_CTX_free(copy);
+    EVP_KDF_CTX_free(c);
+    EVP_KDF_free(kdf);
+    return has;
+}
+
+/* A duplicate keeps all of it; after a reset only the implementation. */
+static void check_dup_and_reset(const struct vault *v, const char *name,
+                                size_t len, const OSSL_PARAM *params)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(v->ctx, name, "sealed.tls=session");
+    EVP_KDF_CTX *c = EVP_KDF_CTX_new(kdf), *copy;
+    uint8_t one[48], other[48];
+
+    assert_true(EVP_KDF_CTX_set_params(c, params));
+    copy = EVP_KDF_CTX_dup(c);
+    assert_int_equal(copy != NULL, has_dup(name));
+    EVP_KDF_CTX_reset(c);
+    assert_false(EVP_KDF_derive(c, one, len, NULL) > 0);
+    assert_int_equal(vault_count(v), 0);
+    assert_true(EVP_KDF_derive(c, one, len, params) > 0);
+    assert_int_equal(vault_count(v), 1); /* a handle */
+    if (copy != NULL) {
+        assert_true(EVP_KDF_derive(copy, other, len, NULL) > 0);
+        assert_int_equal(vault_count(v), 2);
+        assert_true(vault_release(v->ctx, other, len));
+    }
+    assert_true(vault_release(v->ctx, one, len));
+    assert_int_equal(vault_count(v), 0);
+    EVP_KDF_CTX_free(copy);
+    EVP_KDF_CTX_free(c);
+    EVP_KDF_free(kdf);
+}
+
+static void test_dup_and_reset(void **state)
+{
+    const struct vault *v = *state;
+    const struct kdf_from from = { v->ctx, "sealed.tls=session" };
+    int mode = EVP_KDF_HKDF_MODE_EXTRACT_ONLY;
+    char secret[] = "a shared secret of 32 octets, XX", md[] = "SHA256";
+    char seed[] = "extended master secret: a session hash";
+    uint8_t early[HASH];
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, md, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, secret, HASH),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, seed,
+                                          sizeof(seed) - 1),
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, secret, HASH),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, early, HASH),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PREFIX,
+                                          (char[]){ "tls13 " }, 6),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_LABEL,
+                                          (char[]){ "derived" }, 7),
+        OSSL_PARAM_construct_end(),
+    };
+
+    assert_true(tls13_extract(from, "SHA256", NO_BLOB, NO_BLOB, early, HASH));
+    check_dup_and_reset(v, "TLS1-PRF", 48, params);
+    check_dup_and_reset(v, "TLS13-KDF", HASH, params);
+}
+
 /* From a sealed master secret on, against the default provider's. */
 static void check_master(const struct vault *v, const uint8_t *handle,
                          const uint8_t *master, const char *label, bool plain,
@@ -421,6 +491,7 @@ int main(void)
         ON_BOTH(test_hmac),
         ON_BOTH(test_prf),
         ON_BOTH(test_prf_sealed),
+        ON_BOTH(test_dup_and_reset),
         ON_BOTH(test_key_wrap),
     };
 
