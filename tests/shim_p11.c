@@ -26,6 +26,11 @@ enum {
     DERIVE,
     WRAP,
     UNWRAP,
+    SET_ATTRS,
+    COPY,
+    N_CALLS,
+    SENSITIVE = N_CALLS,
+    NOT_EXTRACTABLE,
     N
 };
 
@@ -39,6 +44,10 @@ static const char *const names[N] = {
     [DERIVE] = "C_DeriveKey",
     [WRAP] = "C_WrapKey",
     [UNWRAP] = "C_UnwrapKey",
+    [SET_ATTRS] = "C_SetAttributeValue",
+    [COPY] = "C_CopyObject",
+    [SENSITIVE] = "CKA_SENSITIVE",
+    [NOT_EXTRACTABLE] = "CKA_EXTRACTABLE",
 };
 
 static atomic_ulong counts[N];
@@ -52,7 +61,7 @@ unsigned long shim_count(const char *function)
     unsigned long sum = 0;
 
     for (size_t i = 0; i < N; i++)
-        if (function == NULL || strcmp(function, names[i]) == 0)
+        if (function == NULL ? i < N_CALLS : strcmp(function, names[i]) == 0)
             sum += atomic_load(&counts[i]);
     return sum;
 }
@@ -80,6 +89,21 @@ static CK_RV get_mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE m,
     return real->C_GetMechanismInfo(slot, m, info);
 }
 
+/* What a new object is from the first. */
+static void count_template(const CK_ATTRIBUTE *t, CK_ULONG n)
+{
+    for (CK_ULONG i = 0; i < n; i++) {
+        if (t[i].ulValueLen != sizeof(CK_BBOOL))
+            continue;
+        if (t[i].type == CKA_SENSITIVE
+            && *(const CK_BBOOL *)t[i].pValue == CK_TRUE)
+            atomic_fetch_add(&counts[SENSITIVE], 1);
+        if (t[i].type == CKA_EXTRACTABLE
+            && *(const CK_BBOOL *)t[i].pValue == CK_FALSE)
+            atomic_fetch_add(&counts[NOT_EXTRACTABLE], 1);
+    }
+}
+
 static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *app,
                           CK_NOTIFY notify, CK_SESSION_HANDLE *s)
 {
@@ -91,6 +115,7 @@ static CK_RV create_object(CK_SESSION_HANDLE s, CK_ATTRIBUTE *t, CK_ULONG n,
                            CK_OBJECT_HANDLE *out)
 {
     atomic_fetch_add(&counts[CREATE], 1);
+    count_template(t, n);
     return real->C_CreateObject(s, t, n, out);
 }
 
@@ -125,6 +150,7 @@ static CK_RV derive_key(CK_SESSION_HANDLE s, CK_MECHANISM *m,
                         CK_OBJECT_HANDLE *out)
 {
     atomic_fetch_add(&counts[DERIVE], 1);
+    count_template(t, n);
     return real->C_DeriveKey(s, m, base, t, n, out);
 }
 
@@ -141,7 +167,22 @@ static CK_RV unwrap_key(CK_SESSION_HANDLE s, CK_MECHANISM *m,
                         CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *out)
 {
     atomic_fetch_add(&counts[UNWRAP], 1);
+    count_template(t, n);
     return real->C_UnwrapKey(s, m, key, in, in_len, t, n, out);
+}
+
+static CK_RV set_attribute_value(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o,
+                                 CK_ATTRIBUTE *t, CK_ULONG n)
+{
+    atomic_fetch_add(&counts[SET_ATTRS], 1);
+    return real->C_SetAttributeValue(s, o, t, n);
+}
+
+static CK_RV copy_object(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE o,
+                         CK_ATTRIBUTE *t, CK_ULONG n, CK_OBJECT_HANDLE *out)
+{
+    atomic_fetch_add(&counts[COPY], 1);
+    return real->C_CopyObject(s, o, t, n, out);
 }
 
 EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out);
@@ -172,6 +213,8 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
         list.C_DeriveKey = derive_key;
         list.C_WrapKey = wrap_key;
         list.C_UnwrapKey = unwrap_key;
+        list.C_SetAttributeValue = set_attribute_value;
+        list.C_CopyObject = copy_object;
     }
     *out = &list;
     return CKR_OK;
