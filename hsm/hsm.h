@@ -256,7 +256,8 @@ enum hsm_status hsm_unwrap_rsa(struct hsm_key *key, const uint8_t *in,
  * encryption key of 256 bits, or bring in a partner's RSA public key to wrap
  * for.  Both are trusted, and named by the URI's `object`.  No struct hsm may
  * be open on that token in this process meanwhile: PKCS#11 has one login.
- * The KEK is then made private by the user, since the officer can't.
+ * The KEK is then made private by the user, since the officer can't;
+ * HSM_ERR_DENIED if there is one of that name already.
  */
 enum hsm_status hsm_officer_kek(const struct hsm_config *so,
                                 const struct hsm_config *user,

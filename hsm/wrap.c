@@ -292,6 +292,26 @@ static enum hsm_status officer_open(const struct hsm_config *so,
                           : hsm_fail(HSM_ERR_PARAM, "the URI names no object");
 }
 
+/* Asked of the user, who alone may see it; and before anything is made. */
+static enum hsm_status kek_absent(const struct hsm_config *user,
+                                  const char *text)
+{
+    struct hsm_secret *kek = NULL;
+    struct hsm *h = NULL;
+    enum hsm_status st = hsm_open(user, &h);
+
+    if (st != HSM_OK)
+        return st;
+    st = hsm_kek_find(h, text, &kek);
+    if (st == HSM_OK)
+        st = hsm_fail(HSM_ERR_DENIED, "%s is there already", text);
+    else if (st == HSM_ERR_NOT_FOUND)
+        st = HSM_OK;
+    hsm_secret_free(kek);
+    hsm_close(h);
+    return st;
+}
+
 /*
  * The officer may not see private objects, and a public one may be used
  * without login and is in clear in SoftHSM's files: so the user puts a private
@@ -343,9 +363,10 @@ enum hsm_status hsm_officer_kek(const struct hsm_config *so,
     struct hsm *h = NULL;
     P11KitUri *uri = NULL;
     CK_ULONG n;
-    enum hsm_status st = officer_open(so, text, &h, &uri, &label);
+    enum hsm_status st = kek_absent(user, text);
 
-    if (st != HSM_OK)
+    if (st != HSM_OK
+        || (st = officer_open(so, text, &h, &uri, &label)) != HSM_OK)
         goto out;
     n = trusted_fill(&t, CKO_SECRET_KEY, CKK_AES, label);
     t.len = KEK_LEN;
