@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include "log.h"
+#include "seal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -85,9 +86,11 @@ int capif_run(size_t n, const struct capif_worker_ops *ops, void *app)
             != 0)
             return EXIT_FAILURE;
     snprintf(count, sizeof(count), "%zu", n);
+    capif_seal_log();
     capif_log("ready", "workers", count, NULL);
     sigwait(&set, &sig);
     capif_log("stopping", NULL);
+    capif_seal_log();
     close(pipe_fd[1]);
     while (running > 0)
         pthread_join(workers[--running].thread, NULL);

@@ -6,6 +6,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
+#include <openssl/provider.h>
 #include <openssl/rsa.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -39,6 +40,27 @@ bool capif_seal_aefpsk(const uint8_t *key, size_t key_len, const char *p0,
     EVP_KDF_CTX_free(ctx);
     EVP_KDF_free(kdf);
     return ok;
+}
+
+void capif_seal_log(void)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "AEFPSK", NULL);
+    const char *rung = NULL;
+    unsigned long n = 0;
+    char count[24];
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_ptr("derive-rung", (char **)(uintptr_t)&rung,
+                                      0),
+        OSSL_PARAM_construct_ulong("transient-secrets", &n),
+        OSSL_PARAM_construct_end(),
+    };
+
+    if (kdf != NULL
+        && OSSL_PROVIDER_get_params(EVP_KDF_get0_provider(kdf), params)) {
+        snprintf(count, sizeof(count), "%lu", n);
+        capif_log("derive", "rung", rung, "transient-secrets", count, NULL);
+    }
+    EVP_KDF_free(kdf);
 }
 
 void capif_seal_release(const uint8_t *handle, size_t len)

@@ -25,6 +25,11 @@
 bool capif_seal_aefpsk(const uint8_t *key, size_t key_len, const char *p0,
                        const uint8_t *p1, size_t p1_len, unsigned lifetime,
                        uint8_t out[CAPIF_HANDLE_LEN]);
+/*
+ * One line in the log: by what means the token derives, and how many secrets
+ * this process has seen because it can't (design 3).
+ */
+void capif_seal_log(void);
 /* Destroy the secret now. */
 void capif_seal_release(const uint8_t *handle, size_t len);
 

@@ -184,6 +184,8 @@ enum hsm_rung {
 };
 
 enum hsm_rung hsm_rung(const struct hsm *h);
+/* Secrets so far whose value this process saw, for HSM_RUNG_TRANSIENT. */
+unsigned long hsm_transients(const struct hsm *h);
 const char *hsm_rung_name(enum hsm_rung rung);
 
 #define HSM_SECRET_MAX 512 /* octets of an imported secret */

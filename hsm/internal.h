@@ -39,6 +39,7 @@ struct hsm {
     pid_t pid;                /* owner; all of the above are set by
                                  hsm_open(), then read-only */
     CK_SESSION_HANDLE anchor; /* stays open: login is lost with the last */
+    atomic_ulong transients;  /* see hsm_transients() */
     struct hsm_pool pool;     /* for operations */
     /*
      * Session objects die with the session that made them, so these do

@@ -67,6 +67,11 @@ const char *hsm_rung_name(enum hsm_rung rung)
     return "?";
 }
 
+unsigned long hsm_transients(const struct hsm *h)
+{
+    return atomic_load(&h->transients);
+}
+
 /* ---- objects ---- */
 
 CK_ULONG hsm_secret_tmpl_fill(struct hsm_secret_tmpl *t, const struct hsm *h,
@@ -245,6 +250,15 @@ static enum hsm_status derive_feedback(struct hsm_secret *key,
     return derive_key(key->hsm, &m, key->h, HASH_LEN, travel, out);
 }
 
+/* A value that this process has made, and is to wipe. */
+static enum hsm_status import_transient(struct hsm *h, const uint8_t *value,
+                                        size_t len, enum hsm_travel travel,
+                                        struct hsm_secret **out)
+{
+    atomic_fetch_add(&h->transients, 1);
+    return hsm_import(h, value, len, travel, out);
+}
+
 /* Rung 4: the value is in this process for a moment, and wiped. */
 static enum hsm_status derive_transient(struct hsm_secret *key,
                                         const uint8_t *msg, size_t len,
@@ -255,7 +269,7 @@ static enum hsm_status derive_transient(struct hsm_secret *key,
     enum hsm_status st = hsm_mac(key, msg, len, mac);
 
     if (st == HSM_OK)
-        st = hsm_import(key->hsm, mac, sizeof(mac), travel, out);
+        st = import_transient(key->hsm, mac, sizeof(mac), travel, out);
     OPENSSL_cleanse(mac, sizeof(mac));
     return st;
 }
@@ -328,7 +342,7 @@ static enum hsm_status extract_transient(struct hsm_secret *key,
         && !EVP_Q_digest(NULL, "SHA256", NULL, outer, sizeof(outer), mac, NULL))
         st = hsm_fail(HSM_ERR_DEVICE, "SHA-256 is not available");
     if (st == HSM_OK)
-        st = hsm_import(key->hsm, mac, sizeof(mac), travel, out);
+        st = import_transient(key->hsm, mac, sizeof(mac), travel, out);
     OPENSSL_cleanse(outer, sizeof(outer));
     OPENSSL_cleanse(mac, sizeof(mac));
     return st;
@@ -376,7 +390,7 @@ static enum hsm_status p_sha256_transient(struct hsm_secret *key,
             st = hsm_mac(key, msg, HASH_LEN, msg);
     }
     if (st == HSM_OK)
-        st = hsm_import(key->hsm, value, out_len, travel, out);
+        st = import_transient(key->hsm, value, out_len, travel, out);
     OPENSSL_cleanse(value, sizeof(value));
     OPENSSL_cleanse(msg, HASH_LEN);
     free(msg);

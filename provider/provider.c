@@ -199,11 +199,33 @@ static const OSSL_PARAM *gettable_params(void *vprov)
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
-        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL), OSSL_PARAM_END
+        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL),
+        OSSL_PARAM_utf8_ptr("derive-rung", NULL, 0),
+        OSSL_PARAM_ulong("transient-secrets", NULL),
+        OSSL_PARAM_END
     };
 
     (void)vprov;
     return table;
+}
+
+/* What is known of the token; that it is not opened yet, too. */
+static int get_derive_params(struct prov_ctx *prov, OSSL_PARAM params[])
+{
+    OSSL_PARAM *rung = OSSL_PARAM_locate(params, "derive-rung");
+    OSSL_PARAM *count = OSSL_PARAM_locate(params, "transient-secrets");
+    struct hsm *h;
+
+    pthread_mutex_lock(&prov->lock);
+    h = prov->hsm;
+    pthread_mutex_unlock(&prov->lock);
+    return (rung == NULL
+            || OSSL_PARAM_set_utf8_ptr(rung, h != NULL
+                                                 ? hsm_rung_name(hsm_rung(h))
+                                                 : "token not open"))
+           && (count == NULL
+               || OSSL_PARAM_set_ulong(count,
+                                       h != NULL ? hsm_transients(h) : 0));
 }
 
 static int get_params(void *vprov, OSSL_PARAM params[])
@@ -215,14 +237,14 @@ static int get_params(void *vprov, OSSL_PARAM params[])
     };
     OSSL_PARAM *p;
 
-    (void)vprov;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         p = OSSL_PARAM_locate(params, texts[i][0]);
         if (p != NULL && !OSSL_PARAM_set_utf8_ptr(p, texts[i][1]))
             return 0;
     }
     p = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
-    return p == NULL || OSSL_PARAM_set_int(p, 1);
+    return (p == NULL || OSSL_PARAM_set_int(p, 1))
+           && get_derive_params(vprov, params);
 }
 
 static const OSSL_ALGORITHM *query_operation(void *vprov, int op, int *no_cache)

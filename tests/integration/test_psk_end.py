@@ -120,6 +120,23 @@ class Ends(P.Case):
         self.assertEqual(two.call(two.token(), OTHER_PATH).status, 200)
 
 
+class Transient(P.Case):
+    def derived(self, name, seen=0):
+        return [int(n) for n in re.findall(
+            'event=derive rung=transient transient-secrets=([0-9]+)',
+            P.log_with(d, 'event=derive', name, seen))]
+
+    def test_what_the_processes_saw_is_counted_and_logged(self):
+        self.assertEqual(self.derived('aef-b')[0], 0)
+        self.assertEqual(self.derived('ccf-a')[0], 0)
+        self.works(P.ready(one))
+        for name in 'aef-b', 'ccf-a':
+            seen = len(P.log(d, name))
+            d.end(name)
+            self.assertGreater(self.derived(name, seen)[0], 0)
+            d.begin(name)
+
+
 class Secrets(P.Case):
     """The last class by its name, so that it runs last."""
 

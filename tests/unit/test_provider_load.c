@@ -210,12 +210,15 @@ static void test_provider_params(void **state)
     const struct section s = token_section(t);
     OSSL_LIB_CTX *ctx = token_load(t, &s);
     OSSL_PROVIDER *p = OSSL_PROVIDER_load(ctx, "sealed");
-    const char *name = NULL, *version = NULL;
+    const char *name = NULL, *version = NULL, *rung = NULL;
+    unsigned long transients = 7;
     int status = 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_ptr("name", (char **)(uintptr_t)&name, 0),
         OSSL_PARAM_utf8_ptr("version", (char **)(uintptr_t)&version, 0),
         OSSL_PARAM_int("status", &status),
+        OSSL_PARAM_utf8_ptr("derive-rung", (char **)(uintptr_t)&rung, 0),
+        OSSL_PARAM_ulong("transient-secrets", &transients),
         OSSL_PARAM_END,
     };
 
@@ -225,6 +228,11 @@ static void test_provider_params(void **state)
     assert_string_equal(name, "capif-hsm sealed provider");
     assert_true(strlen(version) > 0);
     assert_int_equal(status, 1);
+    assert_string_equal(rung, "token not open"); /* nor by this question */
+    assert_int_equal(transients, 0);
+    assert_null(key_find(ctx, "pkcs11:object=none", OSSL_STORE_INFO_PKEY));
+    assert_true(OSSL_PROVIDER_get_params(p, params));
+    assert_string_equal(rung, "none");
     assert_true(OSSL_PROVIDER_unload(p));
     OSSL_LIB_CTX_free(ctx);
 }

@@ -89,6 +89,7 @@ static void test_mac_and_derive(void **state)
         assert_int_equal(hsm_derive(key, octets + 9, n, HSM_TRAVEL_WRAPPED, &s),
                          HSM_OK);
         assert_int_equal(hsm_secret_len(s), HASH);
+        assert_int_equal(hsm_transients(h), v == &vaults[NSS] ? 0 : i + 1);
         assert_true(vault_holds(v, want, HASH));
         assert_int_equal(vault_count(v), 2);
         hsm_secret_free(s);
@@ -175,6 +176,7 @@ static void test_p_sha256(void **state)
             hsm_p_sha256(key, octets + 5, 77, outs[i], HSM_TRAVEL_WRAPPED, &s),
             HSM_OK);
         assert_int_equal(hsm_secret_len(s), outs[i]);
+        assert_int_equal(hsm_transients(h), v == &vaults[NSS] ? 0 : i + 1);
         if (outs[i] % 8 == 0) /* as key wrap has it */
             assert_true(vault_holds(v, want, outs[i]));
         if (outs[i] >= 32) { /* and as HMAC of SoftHSM has it */
