@@ -23,6 +23,9 @@ struct aef_psks {
     pthread_mutex_t lock;
     struct aef_psk *slots[PSKS_MAX]; /* guarded by lock, like n_taken */
     unsigned long long n_taken;
+    pthread_mutex_t decoy_lock;      /* never held together with lock */
+    uint8_t decoy[CAPIF_HANDLE_LEN]; /* guarded by decoy_lock, like the next */
+    time_t decoy_ends;               /* 0: there is none */
 };
 
 static void psk_put(struct aef_psk *psk)
@@ -36,8 +39,10 @@ struct aef_psks *aef_psks_new(void)
 {
     struct aef_psks *psks = calloc(1, sizeof(*psks));
 
-    if (psks != NULL)
+    if (psks != NULL) {
         pthread_mutex_init(&psks->lock, NULL);
+        pthread_mutex_init(&psks->decoy_lock, NULL);
+    }
     return psks;
 }
 
@@ -58,6 +63,9 @@ void aef_psks_free(struct aef_psks *psks)
     for (size_t i = 0; i < PSKS_MAX; i++)
         if (psks->slots[i] != NULL)
             psk_end(psks->slots[i]);
+    if (psks->decoy_ends != 0)
+        capif_seal_release(psks->decoy, sizeof(psks->decoy));
+    pthread_mutex_destroy(&psks->decoy_lock);
     pthread_mutex_destroy(&psks->lock);
     free(psks);
 }
@@ -315,10 +323,45 @@ static struct aef_psk *psk_by_identity(struct aef_psks *psks,
     return psk_find(psks, text, invoker_id, psk_id);
 }
 
+/* A random key, brought into the token as an envelope's is. */
+static bool decoy_make(EVP_PKEY *transport, uint8_t handle[CAPIF_HANDLE_LEN])
+{
+    uint8_t key[CAPIF_HANDLE_LEN];
+    char *ek = RAND_bytes(key, sizeof(key)) == 1
+                   ? capif_seal_wrap_for(transport, key)
+                   : NULL;
+    bool ok = ek != NULL
+              && capif_seal_unwrap_with(transport, ek,
+                                        SECONDS_MAX + GRACE_SECONDS, handle);
+
+    OPENSSL_cleanse(key, sizeof(key));
+    free(ek);
+    return ok;
+}
+
 /*
- * libssl's external PSK.  For an identity that is unknown or over, a random
- * key: the binder fails as it does for a wrong one, and tells nobody which.
+ * The key for an identity that is unknown or over: one that nobody has, so
+ * that the binder fails as it does for a wrong key, and tells nobody which.
+ * It is in the token, so that it also takes as long.
  */
+static bool decoy_key(struct aef *aef, uint8_t key[CAPIF_HANDLE_LEN])
+{
+    struct aef_psks *psks = aef->psks;
+    time_t now = time(NULL);
+    bool there;
+
+    pthread_mutex_lock(&psks->decoy_lock);
+    if (psks->decoy_ends <= now && aef->transport != NULL)
+        psks->decoy_ends =
+            decoy_make(aef->transport, psks->decoy) ? now + SECONDS_MAX : 0;
+    there = psks->decoy_ends > now;
+    if (there)
+        memcpy(key, psks->decoy, CAPIF_HANDLE_LEN);
+    pthread_mutex_unlock(&psks->decoy_lock);
+    return there || RAND_bytes(key, CAPIF_HANDLE_LEN) == 1;
+}
+
+/* libssl's external PSK. */
 static int find_session(SSL *ssl, const unsigned char *identity, size_t len,
                         SSL_SESSION **out)
 {
@@ -342,7 +385,7 @@ static int find_session(SSL *ssl, const unsigned char *identity, size_t len,
     }
     if (psk != NULL)
         memcpy(key, psk->handle, sizeof(key));
-    if (session == NULL || (psk == NULL && RAND_bytes(key, sizeof(key)) != 1)
+    if (session == NULL || (psk == NULL && !decoy_key(aef, key))
         || !SSL_SESSION_set1_master_key(session, key, sizeof(key))
         || !SSL_SESSION_set_cipher(session, SSL_CIPHER_find(ssl, suite))
         || !SSL_SESSION_set_protocol_version(session, TLS1_3_VERSION)) {

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS-PSK of the AEF with identities that it does not know: the token is
+ * asked as much as for a known identity with a wrong key, and the peer is
+ * told the same.
+ */
+#include "kdf_call.h"
+#include "tls_pair.h"
+#include "vault.h"
+
+#include "aef.h"
+
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct aef aef;
+
+/* capif/ uses the default library context: the configuration goes there. */
+static int setup(void **state)
+{
+    struct section s;
+    OSSL_LIB_CTX *ctx;
+    char path[64];
+
+    assert_int_equal(vaults_setup_shimmed(state), 0);
+    s = vault_section(&vaults[SOFTHSM]);
+    ctx = token_context(vaults[SOFTHSM].dir, &s, true);
+    snprintf(path, sizeof(path), "%s/openssl.cnf", vaults[SOFTHSM].dir->dir);
+    assert_true(OSSL_LIB_CTX_load_config(NULL, path));
+    OSSL_LIB_CTX_free(ctx);
+    aef.psks = aef_psks_new();
+    assert_non_null(aef.psks);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    aef_psks_free(aef.psks);
+    EVP_PKEY_free(aef.transport);
+    return vaults_teardown(state);
+}
+
+static EVP_PKEY *transport_make(void)
+{
+    EVP_PKEY_CTX *gen =
+        EVP_PKEY_CTX_new_from_name(NULL, "RSA", "provider=sealed");
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(
+            "pkcs11_uri", (char *)(uintptr_t) "pkcs11:object=transport", 23),
+        OSSL_PARAM_utf8_string("pkcs11_key_usage",
+                               (char *)(uintptr_t) "keyTransport", 12),
+        OSSL_PARAM_END,
+    };
+    EVP_PKEY *key = NULL;
+
+    assert_true(EVP_PKEY_keygen_init(gen) > 0
+                && EVP_PKEY_CTX_set_params(gen, params) > 0
+                && EVP_PKEY_generate(gen, &key) > 0);
+    EVP_PKEY_CTX_free(gen);
+    return key;
+}
+
+/* A handshake of an unknown identity; the calls into the token. */
+static unsigned long refuse(unsigned long *macs)
+{
+    const struct vault *v = &vaults[SOFTHSM];
+    struct psk psk = { "a PSK of 32 octets, all of them.", 0 };
+    SSL_CTX *c = pair_client(NULL, 0), *s = aef_psk_server_ctx(&aef);
+    struct pair p;
+
+    assert_non_null(s);
+    assert_true(SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256"));
+    p = pair_new(s, c, NULL, &psk);
+    v->calls_reset();
+    assert_false(pair_shake(&p));
+    assert_true(pair_said("binder does not verify"));
+    *macs = v->calls("C_Sign");
+    pair_free(&p);
+    SSL_CTX_free(c);
+    SSL_CTX_free(s);
+    return v->calls(NULL);
+}
+
+static void test_unknown_identity(void **state)
+{
+    CK_ULONG before = vault_count(&vaults[SOFTHSM]);
+    unsigned long macs;
+
+    (void)state;
+    /* Without a transport key there are no PSKs, hence nothing to hide. */
+    assert_int_equal(refuse(&macs), 0);
+    aef.transport = transport_make();
+    /* The first one makes the decoy and what follows from it. */
+    assert_true(refuse(&macs) > 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(refuse(&macs), 1);
+        assert_int_equal(macs, 1);
+    }
+    aef_psks_free(aef.psks); /* and with it the decoy goes */
+    assert_int_equal(vault_count(&vaults[SOFTHSM]), before);
+    aef.psks = aef_psks_new();
+    assert_non_null(aef.psks);
+}
+
+/* What a wrong key costs that is known: the same. */
+static void test_wrong_key(void **state)
+{
+    const struct vault *v = &vaults[SOFTHSM];
+    struct psk right = { "a PSK of 32 octets, all of them.", 0 };
+    struct psk wrong = { "another one, which isn't right..", 0 }, server;
+    SSL_CTX *s = pair_psk_server(v->ctx, "?sealed.tls=psk");
+    SSL_CTX *c = pair_client(NULL, 0);
+
+    (void)state;
+    server.early_data = 0;
+    vault_seal(v, right.key, HASH, 60, server.key);
+    assert_false(pair_once(s, c, &server, &wrong));
+    v->calls_reset();
+    assert_false(pair_once(s, c, &server, &wrong));
+    assert_int_equal(v->calls("C_Sign"), 1);
+    assert_int_equal(v->calls(NULL), 1);
+    assert_true(vault_release(v->ctx, server.key, HASH));
+    SSL_CTX_free(s);
+    SSL_CTX_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unknown_identity),
+        cmocka_unit_test(test_wrong_key),
+    };
+
+    return cmocka_run_group_tests_name("AEF: PSKs it does not know", tests,
+                                       setup, teardown);
+}
