@@ -289,19 +289,34 @@ static void on_info(const SSL *ssl, int where, int ret)
         keep((SSL *)(uintptr_t)ssl, SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
 }
 
+/*
+ * The property query.  It is optional for libssl's other algorithms; without
+ * the provider libssl would go on with plain secrets: hence false.
+ */
+static bool query(const char *mode, char out[32])
+{
+    EVP_KDF *kdf;
+
+    snprintf(out, 32, "?sealed.tls=%s", mode);
+    kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", out + 1);
+    EVP_KDF_free(kdf);
+    return kdf != NULL;
+}
+
 SSL_CTX *capif_seal_ctx(const char *mode)
 {
     char property[32];
-    EVP_KDF *kdf;
 
-    /* The query below is optional for libssl's other algorithms; without the
-     * provider it would go on with plain secrets. */
-    snprintf(property, sizeof(property), "sealed.tls=%s", mode);
-    if ((kdf = EVP_KDF_fetch(NULL, "TLS13-KDF", property)) == NULL)
-        return NULL;
-    EVP_KDF_free(kdf);
-    snprintf(property, sizeof(property), "?sealed.tls=%s", mode);
-    return SSL_CTX_new_ex(NULL, property, TLS_server_method());
+    return query(mode, property)
+               ? SSL_CTX_new_ex(NULL, property, TLS_server_method())
+               : NULL;
+}
+
+bool capif_seal_all(const char *mode)
+{
+    char property[32];
+
+    return query(mode, property) && EVP_set_default_properties(NULL, property);
 }
 
 SSL_CTX *capif_seal_server_ctx(const char *kek_uri)

@@ -79,6 +79,11 @@ struct capif_session_kept {
  */
 SSL_CTX *capif_seal_ctx(const char *mode);
 /*
+ * The same for every SSL_CTX that this process makes from now on, others'
+ * too; for programs that do one thing.
+ */
+bool capif_seal_all(const char *mode);
+/*
  * A context with sealed.tls=session, which keeps KEY and P1 of each session
  * whose client came with a certificate.  kek_uri must live as long.
  */

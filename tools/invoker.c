@@ -50,6 +50,8 @@ static bool save_invoker(const struct tool_options *o, const char *ca_pem,
                       "apiInvokerId", id, "connect", connect);
     if (o->key != NULL)
         json_object_set_new(state, "key", json_string(o->key));
+    if (o->kek != NULL)
+        json_object_set_new(state, "kek", json_string(o->kek));
     ok = cert != NULL && id != NULL && ccf_id != NULL
          && tool_write(o, "invoker.crt", cert)
          && tool_write(o, "ccf-ca.pem", ca_pem)
@@ -187,18 +189,16 @@ static json_t *negotiation_request(const struct tool_options *o,
 
 /* KEY and P1 of the session that negotiated, for `capif psk`. */
 static bool save_session(const struct tool_options *o,
+                         const struct tool_invoker *inv,
                          const struct capif_session_key *session)
 {
-    char *key = capif_b64url(session->key, session->key_len);
     char *p1 = capif_b64url(session->p1, session->p1_len);
-    json_t *doc = json_pack("{s:s, s:s, s:s}", "key", key, "p1", p1, "binding",
-                            session->binding);
-    bool ok = session->key_len > 0 && doc != NULL
+    json_t *doc =
+        json_pack("{s:s, s:s}", "p1", p1, "binding", session->binding);
+    bool ok = doc != NULL
+              && tool_secret_put(inv, doc, session->key, session->key_len)
               && tool_write_json(o, "session.json", doc);
 
-    if (key != NULL)
-        OPENSSL_cleanse(key, strlen(key));
-    free(key);
     free(p1);
     json_decref(doc);
     return ok;
@@ -256,7 +256,7 @@ static int negotiate_with(struct tool_options *o,
                   tool_str(entry, "selSecurityMethod"));
         if (tool_write_json(o, "context.json", a.doc) && save_aef_ca(o, entry)
             && (strcmp(tool_str(entry, "selSecurityMethod"), "PSK") != 0
-                || save_session(o, &session)))
+                || save_session(o, inv, &session)))
             status = 0;
     }
     OPENSSL_cleanse(&session, sizeof(session));
@@ -273,7 +273,7 @@ static int negotiate(struct tool_options *o)
     int status = 1;
 
     if (apis != NULL && tool_invoker_load(o, &inv)
-        && tool_pick(o, apis, &api, &profile))
+        && tool_pick(o, apis, &api, &profile) && tool_seal(&inv, "session"))
         status = negotiate_with(o, &inv, api, profile);
     tool_invoker_clear(&inv);
     json_decref(apis);
@@ -281,7 +281,7 @@ static int negotiate(struct tool_options *o)
 }
 
 const struct tool_command tool_invoker_commands[] = {
-    { "onboard", "--ccf URL --ca FILE --enrolment FILE [--key URI]",
+    { "onboard", "--ccf URL --ca FILE --enrolment FILE [--key URI] [--kek URI]",
       "exchange an enrolment token for an identity and a certificate",
       onboard },
     { "discover", "[--api NAME]", "list service APIs, partners' too",

@@ -2,10 +2,13 @@
 /*
  * What an invoker knows from the commands before, in files of --dir.
  */
+#include "jose.h"
 #include "tool.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define SECRET_SECONDS 300 /* more than any command takes */
 
 void tool_invoker_clear(struct tool_invoker *inv)
 {
@@ -27,6 +30,7 @@ bool tool_invoker_load(struct tool_options *o, struct tool_invoker *inv)
     inv->ccf = tool_str(inv->state, "ccf");
     inv->ccf_id = tool_str(inv->state, "ccfId");
     inv->id = tool_str(inv->state, "apiInvokerId");
+    inv->kek = tool_str(inv->state, "kek");
     json_array_foreach(json_object_get(inv->state, "connect"), i, v)
     {
         if (o->n_connect < TOOL_CONNECTS)
@@ -38,6 +42,57 @@ bool tool_invoker_load(struct tool_options *o, struct tool_invoker *inv)
                    ? strdup(tool_str(inv->state, "key"))
                    : tool_path(o, "invoker.key");
     return capif_credentials_load(inv->cert_file, inv->key, &inv->cred);
+}
+
+/* libcurl makes the SSL_CTX, so the property is the process's. */
+bool tool_seal(const struct tool_invoker *inv, const char *mode)
+{
+    return inv->kek == NULL || capif_seal_all(mode)
+           || tool_fail_ssl("--kek needs the provider sealed") == 0;
+}
+
+/* A handle is of no use to another process, so what it stands for is kept
+ * wrapped. */
+bool tool_secret_put(const struct tool_invoker *inv, json_t *doc,
+                     const uint8_t *secret, size_t len)
+{
+    char *text = NULL;
+    bool ok;
+
+    if (len > 0)
+        text = inv->kek != NULL ? capif_seal_wrap(inv->kek, secret, len)
+                                : capif_b64url(secret, len);
+    ok = text != NULL
+         && json_object_set_new(doc, inv->kek != NULL ? "wrappedKey" : "key",
+                                json_string(text))
+                == 0;
+    if (!ok)
+        tool_fail_ssl("the key can't be kept");
+    if (text != NULL)
+        OPENSSL_cleanse(text, strlen(text));
+    free(text);
+    return ok;
+}
+
+bool tool_secret_get(const struct tool_invoker *inv, const json_t *doc,
+                     uint8_t out[CAPIF_HANDLE_LEN_MAX], size_t *len)
+{
+    const char *text = tool_str(doc, inv->kek != NULL ? "wrappedKey" : "key");
+    uint8_t *raw = NULL;
+    bool ok;
+
+    if (text == NULL)
+        return false;
+    if (inv->kek != NULL)
+        return capif_seal_unwrap(inv->kek, text, SECRET_SECONDS, out, len);
+    ok = capif_b64url_decode(text, strlen(text), &raw, len)
+         && *len <= CAPIF_HANDLE_LEN_MAX;
+    if (ok)
+        memcpy(out, raw, *len);
+    if (raw != NULL)
+        OPENSSL_cleanse(raw, *len);
+    free(raw);
+    return ok;
 }
 
 /* The discovered API of that name, and its profile at --aef or the first. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,13 @@ int tool_fail(const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     fputc('\n', stderr);
+    return 1;
+}
+
+int tool_fail_ssl(const char *what)
+{
+    tool_fail("%s", what);
+    ERR_print_errors_fp(stderr);
     return 1;
 }
 

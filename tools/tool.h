@@ -19,6 +19,7 @@ struct tool_options {
     const char *ca;        /* PEM file: whom to believe that it is the CCF */
     const char *enrolment; /* file with the enrolment token */
     const char *key;       /* URI; NULL: a key file in dir */
+    const char *kek;       /* URI; NULL: PSKs are derived in software */
     const char *api, *aef, *methods, *method, *data;
     const char *connect[TOOL_CONNECTS]; /* HOST:PORT:ADDRESS:PORT */
     size_t n_connect;
@@ -43,12 +44,23 @@ const char *tool_str(const json_t *obj, const char *name);
 struct tool_invoker {
     json_t *state;
     const char *ccf, *ccf_id, *id;
+    const char *kek; /* of its own token; NULL: it has none */
     char *ca_file, *cert_file, *key;
     struct capif_credentials cred;
 };
 
 bool tool_invoker_load(struct tool_options *o, struct tool_invoker *inv);
 void tool_invoker_clear(struct tool_invoker *inv);
+/* With a token of the invoker's: TLS with secrets sealed in it. */
+bool tool_seal(const struct tool_invoker *inv, const char *mode);
+/*
+ * Keep a secret in doc, under the KEK if the invoker has one; false after a
+ * message.  And back: a handle then, for the process's life.
+ */
+bool tool_secret_put(const struct tool_invoker *inv, json_t *doc,
+                     const uint8_t *secret, size_t len);
+bool tool_secret_get(const struct tool_invoker *inv, const json_t *doc,
+                     uint8_t out[CAPIF_HANDLE_LEN_MAX], size_t *len);
 /* The discovered API named by --api, and its profile at --aef or the first. */
 bool tool_pick(const struct tool_options *o, json_t *apis, json_t **api,
                json_t **profile);
@@ -60,6 +72,8 @@ int tool_call_api(struct tool_options *o);
 
 /* "error: ..." on standard error; returns 1, the exit status. */
 int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and what is on OpenSSL's error queue. */
+int tool_fail_ssl(const char *what);
 /* One step of a procedure, by its number in the specification. */
 void tool_step(const char *number, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define URL_MAX 2048
-#define PSK_LEN 32
+#define URL_MAX     2048
+#define PSK_LEN     32
+#define PSK_SECONDS 60 /* until it is wrapped */
 
 /* ---- token ---- */
 
@@ -72,92 +73,95 @@ static json_t *selected(json_t *context, const json_t *api, const char *method)
     return NULL;
 }
 
-/* A member in base64url; false if it has another length than len (0: any). */
-static bool octets(const json_t *doc, const char *name, uint8_t **out,
-                   size_t *len)
+/* TS 33.122 A.1 with a key in software. */
+static bool derive_soft(const uint8_t *key, size_t key_len, const char *p0,
+                        const uint8_t *p1, size_t p1_len, uint8_t psk[PSK_LEN])
 {
-    const char *text = tool_str(doc, name);
+    size_t p0_len = strlen(p0), n = 0;
+    uint8_t *s = malloc(1 + p0_len + 2 + p1_len + 2);
+    bool ok;
 
-    return text != NULL && capif_b64url_decode(text, strlen(text), out, len);
+    if (s == NULL)
+        return false;
+    s[n++] = 0x7a; /* FC */
+    memcpy(s + n, p0, p0_len);
+    n += p0_len;
+    s[n++] = (uint8_t)(p0_len >> 8);
+    s[n++] = (uint8_t)p0_len;
+    memcpy(s + n, p1, p1_len);
+    n += p1_len;
+    s[n++] = (uint8_t)(p1_len >> 8);
+    s[n++] = (uint8_t)p1_len;
+    ok = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, s, n, psk,
+                   PSK_LEN, NULL)
+         != NULL;
+    free(s);
+    return ok;
 }
 
-/* TS 33.122 A.1 on the invoker's side, in software. */
-static bool derive(const json_t *session, const json_t *info,
-                   uint8_t psk[PSK_LEN])
+/* The same in the invoker's token, if it has one: psk is a handle then. */
+static bool derive(const struct tool_invoker *inv, const json_t *session,
+                   const json_t *info, uint8_t psk[PSK_LEN])
 {
     char *p0 = json_dumps(json_object_get(info, "interface"),
                           JSON_COMPACT | JSON_SORT_KEYS);
-    uint8_t *key = NULL, *p1 = NULL, *s = NULL;
-    size_t key_len = 0, p1_len = 0, p0_len = p0 != NULL ? strlen(p0) : 0, n = 0;
-    bool ok = false;
+    const char *text = tool_str(session, "p1");
+    uint8_t key[CAPIF_HANDLE_LEN_MAX], *p1 = NULL;
+    size_t key_len = 0, p1_len = 0;
+    bool ok = p0 != NULL && text != NULL
+              && capif_b64url_decode(text, strlen(text), &p1, &p1_len)
+              && tool_secret_get(inv, session, key, &key_len);
 
-    if (p0 != NULL && octets(session, "key", &key, &key_len)
-        && octets(session, "p1", &p1, &p1_len)
-        && (s = malloc(1 + p0_len + 2 + p1_len + 2)) != NULL) {
-        s[n++] = 0x7a; /* FC */
-        memcpy(s + n, p0, p0_len);
-        n += p0_len;
-        s[n++] = (uint8_t)(p0_len >> 8);
-        s[n++] = (uint8_t)p0_len;
-        memcpy(s + n, p1, p1_len);
-        n += p1_len;
-        s[n++] = (uint8_t)(p1_len >> 8);
-        s[n++] = (uint8_t)p1_len;
-        ok = EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, s, n,
-                       psk, PSK_LEN, NULL)
-             != NULL;
-    }
-    if (key != NULL)
-        OPENSSL_cleanse(key, key_len);
-    free(key);
+    if (ok && inv->kek != NULL)
+        ok = capif_seal_aefpsk(key, key_len, p0, p1, p1_len, PSK_SECONDS, psk);
+    else if (ok)
+        ok = derive_soft(key, key_len, p0, p1, p1_len, psk);
+    OPENSSL_cleanse(key, sizeof(key));
     free(p1);
-    free(s);
     free(p0);
     return ok;
 }
 
 int tool_psk(struct tool_options *o)
 {
+    struct tool_invoker inv = { 0 };
     json_t *apis = tool_read_json(o, "apis.json"), *api, *profile;
     json_t *context = tool_read_json(o, "context.json");
     json_t *session = tool_read_json(o, "session.json");
     json_t *entry, *info = NULL, *out = NULL;
     uint8_t psk[PSK_LEN];
-    char *text = NULL;
     int status = 1;
 
     if (apis == NULL || context == NULL || session == NULL
-        || !tool_pick(o, apis, &api, &profile))
+        || !tool_invoker_load(o, &inv) || !tool_pick(o, apis, &api, &profile))
         goto out;
     if ((entry = selected(context, api, "PSK")) == NULL) {
         tool_fail("PSK was not selected for %s", o->api);
         goto out;
     }
     info = json_loads(tool_str(entry, "authenticationInfo"), 0, NULL);
-    if (!derive(session, info, psk)
-        || (text = capif_b64url(psk, sizeof(psk))) == NULL) {
-        tool_fail("the PSK can't be derived");
+    if (!derive(&inv, session, info, psk)) {
+        tool_fail_ssl("the PSK can't be derived");
         goto out;
     }
-    out = json_pack("{s:s, s:s}", "identity", tool_str(info, "pskIdentity"),
-                    "key", text);
-    if (out != NULL && tool_write_json(o, "psk.json", out)) {
+    out = json_pack("{s:s}", "identity", tool_str(info, "pskIdentity"));
+    if (out != NULL && tool_secret_put(&inv, out, psk, sizeof(psk))
+        && tool_write_json(o, "psk.json", out)) {
         tool_step(
-            "6.24.2.2.1 step 2", "AEFPSK derived (%s), good for %lld s",
+            "6.24.2.2.1 step 2", "AEFPSK derived in %s (%s), good for %lld s",
+            inv.kek != NULL ? "the token" : "software",
             tool_str(info, "binding"),
             (long long)json_integer_value(json_object_get(info, "expiresIn")));
         status = 0;
     }
 out:
     OPENSSL_cleanse(psk, sizeof(psk));
-    if (text != NULL)
-        OPENSSL_cleanse(text, strlen(text));
-    free(text);
     json_decref(out);
     json_decref(info);
     json_decref(apis);
     json_decref(context);
     json_decref(session);
+    tool_invoker_clear(&inv);
     return status;
 }
 
@@ -199,10 +203,9 @@ static bool check_authentication(const struct tool_options *o,
 /* What the call proves itself with, by the method selected. */
 struct proof {
     const char *method;
-    const char *steps[2]; /* numbers of the procedure */
-    char *bearer;         /* OAUTH */
-    uint8_t *key;         /* PSK */
-    size_t key_len;
+    const char *steps[2];              /* numbers of the procedure */
+    char *bearer;                      /* OAUTH */
+    uint8_t key[CAPIF_HANDLE_LEN_MAX]; /* PSK, like the rest */
     json_t *psk_doc;
     struct capif_psk psk;
 };
@@ -212,15 +215,15 @@ static void proof_clear(struct proof *p)
     if (p->bearer != NULL)
         OPENSSL_cleanse(p->bearer, strlen(p->bearer));
     free(p->bearer);
-    if (p->key != NULL)
-        OPENSSL_cleanse(p->key, p->key_len);
-    free(p->key);
+    OPENSSL_cleanse(p->key, sizeof(p->key));
     json_decref(p->psk_doc);
 }
 
-static bool proof_load(const struct tool_options *o, json_t *context,
+static bool proof_load(const struct tool_options *o,
+                       const struct tool_invoker *inv, json_t *context,
                        const json_t *api, struct proof *p)
 {
+    size_t len = 0;
     char *path;
 
     memset(p, 0, sizeof(*p));
@@ -235,11 +238,11 @@ static bool proof_load(const struct tool_options *o, json_t *context,
         p->psk_doc = tool_read_json(o, "psk.json");
         p->psk.identity = tool_str(p->psk_doc, "identity");
         if (p->psk.identity == NULL
-            || !octets(p->psk_doc, "key", &p->key, &p->key_len)
-            || p->key_len != PSK_LEN)
-            return tool_fail("no PSK: run `capif psk` first") == 0;
+            || !tool_secret_get(inv, p->psk_doc, p->key, &len)
+            || len != PSK_LEN)
+            return tool_fail_ssl("no PSK: run `capif psk` first") == 0;
         p->psk.key = p->key;
-        return true;
+        return tool_seal(inv, "psk");
     }
     p->method = "OAUTH";
     p->steps[0] = "6.24.2.2.2 step 5";
@@ -304,7 +307,7 @@ int tool_call_api(struct tool_options *o)
         tool_fail("call needs one path, such as /subscriptions");
     else if (apis != NULL && context != NULL && tool_invoker_load(o, &inv)
              && tool_pick(o, apis, &api, &profile)
-             && proof_load(o, context, api, &proof))
+             && proof_load(o, &inv, context, api, &proof))
         status = call_api(o, &inv, profile, &proof);
     proof_clear(&proof);
     tool_invoker_clear(&inv);
