@@ -76,8 +76,9 @@ static enum hsm_status find_class(struct hsm *h, CK_SESSION_HANDLE s,
     return HSM_OK;
 }
 
-enum hsm_status hsm_find(struct hsm *h, const char *text, unsigned classes,
-                         struct hsm_object **out, size_t *n_out)
+static enum hsm_status find_once(struct hsm *h, const char *text,
+                                 unsigned classes, struct hsm_object **out,
+                                 size_t *n_out)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     struct hsm_object *objs = NULL;
@@ -115,6 +116,15 @@ out:
     p11_kit_uri_free(uri);
     if (objs != NULL)
         hsm_objects_free(objs, n);
+    return st;
+}
+
+enum hsm_status hsm_find(struct hsm *h, const char *text, unsigned classes,
+                         struct hsm_object **out, size_t *n_out)
+{
+    enum hsm_status st;
+
+    HSM_RETRY(h, st, find_once(h, text, classes, out, n_out));
     return st;
 }
 

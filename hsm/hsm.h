@@ -12,7 +12,11 @@
  * all accept NULL.  A key keeps its struct hsm alive only in that hsm_close()
  * must come after the last hsm_key_free().
  * Threads: a struct hsm and a struct hsm_key may be shared by all threads.
- * Fork: both are dead in a child; every call there returns HSM_ERR_GONE.
+ * Fork: a child may use both; it has its own connection, at its first use.
+ * Secrets stay the parent's: there, they are lost.
+ * Loss: when the token goes away, calls fail for as long as it does; when it
+ * is back, a new connection is made, and keys are found again.  Secrets are
+ * lost with the connection they were made on: HSM_ERR_GONE.
  * Errors: out-parameters are written only when HSM_OK is returned.  What went
  * wrong is told by hsm_last_error().
  * Blocking: every function may block for as long as the token does.
@@ -20,6 +24,7 @@
 #ifndef HSM_H
 #define HSM_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,14 +70,29 @@ struct hsm_config {
 };
 
 /*
- * Load the module, choose the token, log in once.  The strings of cfg are
- * not needed afterwards.  Takes no lock that a caller could hold.
+ * Only remember cfg, whose strings are not needed afterwards: connecting,
+ * which is to load the module, choose the token and log in, is done by
+ * whoever needs it first.  A PIN that was refused is not sent again.
  */
+enum hsm_status hsm_new(const struct hsm_config *cfg,
+                        struct hsm **out) HSM_CHECK;
+/* Connect now, unless that is done. */
+enum hsm_status hsm_connect(struct hsm *h) HSM_CHECK;
+/* Both. */
 enum hsm_status hsm_open(const struct hsm_config *cfg,
                          struct hsm **out) HSM_CHECK;
 
 /* Close all sessions; finalize the module if this was its last user. */
 void hsm_close(struct hsm *h);
+
+#define HSM_GUARDED_MAX 64
+
+/*
+ * Hold this lock, too, over fork(), so that it is free in a child.  No
+ * function of hsm/ may be called under it.  false: there are too many.
+ */
+bool hsm_fork_guard(pthread_mutex_t *lock);
+void hsm_fork_unguard(pthread_mutex_t *lock);
 
 enum hsm_key_type {
     HSM_KEY_RSA,
@@ -183,7 +203,10 @@ enum hsm_rung {
     HSM_RUNG_TRANSIENT, /* C_Sign, C_CreateObject: seen by this process */
 };
 
+/* Before it is connected, HSM_RUNG_NONE. */
 enum hsm_rung hsm_rung(const struct hsm *h);
+/* Was there ever a connection? */
+bool hsm_was_connected(const struct hsm *h);
 /* Secrets so far whose value this process saw, for HSM_RUNG_TRANSIENT. */
 unsigned long hsm_transients(const struct hsm *h);
 const char *hsm_rung_name(enum hsm_rung rung);

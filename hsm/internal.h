@@ -14,33 +14,50 @@
 #include <sys/types.h>
 
 /*
- * Lock order: hsm_pool.lock, then nothing.  No lock is held across a C_*()
- * call.
+ * Lock order: the connecting lock of connect.c, then hsm.lock.  No C_*() call
+ * is made under the latter.
  */
 struct hsm_pool {
-    pthread_mutex_t lock;
-    pthread_cond_t freed;
-    CK_SESSION_HANDLE *idle; /* guarded by lock, like the next two */
-    size_t n_idle;
-    size_t n_open;
-    size_t max;
+    CK_SESSION_HANDLE *idle;
+    size_t n_idle, n_open, max;
 };
 
+struct hsm_module;
+
 struct hsm {
-    struct hsm_module *module; /* owns C_Initialize() and C_Finalize() */
-    void *dl;                  /* a second reference to the loaded module */
+    struct hsm
+        *next; /* of all in the process; guarded by the connecting lock */
+
+    /* Read-only after hsm_new(). */
+    char *path, *token_uri, *pin_file, *init_args;
+    CK_USER_TYPE user;
+    bool transient, wrap_any;
+
+    /*
+     * The connection, made anew when it is lost.  Written only while nobody
+     * has a session, hence read-only for whoever has one.
+     */
+    struct hsm_module *module;
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
     CK_TOKEN_INFO token; /* to compare URIs with */
     enum hsm_rung rung;
     bool has_pipeline; /* CKM_SP800_108_DOUBLE_PIPELINE_KDF */
     bool has_extract;  /* CKM_HKDF_DERIVE */
-    bool transient, wrap_any;
-    pid_t pid;                /* owner; all of the above are set by
-                                 hsm_open(), then read-only */
+    bool logged_in;
     CK_SESSION_HANDLE anchor; /* stays open: login is lost with the last */
-    atomic_ulong transients;  /* see hsm_transients() */
-    struct hsm_pool pool;     /* for operations */
+
+    atomic_uint epoch;       /* counts connections; object handles are of one */
+    atomic_ulong transients; /* see hsm_transients() */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool connected, connecting; /* guarded by lock, like all below */
+    bool pin_refused;
+    unsigned frozen; /* threads that want nobody inside */
+    unsigned busy;   /* sessions that are lent */
+    pid_t pid;
+    struct hsm_pool pool; /* for operations */
     /*
      * Session objects die with the session that made them, so these do
      * nothing that could leave an operation active, and are closed only
@@ -53,6 +70,7 @@ struct hsm_secret {
     atomic_uint refs;
     struct hsm *hsm;
     CK_OBJECT_HANDLE h;
+    unsigned epoch; /* the connection that it is of */
     size_t len;
     bool token; /* a token object, not to be destroyed */
 };
@@ -68,9 +86,16 @@ struct hsm_secret_tmpl {
 /* The number of attributes filled in. */
 CK_ULONG hsm_secret_tmpl_fill(struct hsm_secret_tmpl *t, const struct hsm *h,
                               enum hsm_travel travel);
+/* For an object that was found or made in a session that is not put yet. */
 enum hsm_status hsm_secret_new(struct hsm *h, CK_OBJECT_HANDLE obj, size_t len,
                                struct hsm_secret **out) HSM_CHECK;
-void hsm_object_destroy(struct hsm *h, CK_OBJECT_HANDLE obj);
+/*
+ * The secret for an object that a call of status st has made, or not, in
+ * session s of hsm_owner_get(), which is put.
+ */
+enum hsm_status hsm_secret_made(struct hsm *h, CK_SESSION_HANDLE s,
+                                enum hsm_status st, CK_OBJECT_HANDLE obj,
+                                size_t len, struct hsm_secret **out) HSM_CHECK;
 /* hsm_open() as user or security officer. */
 enum hsm_status hsm_open_as(const struct hsm_config *cfg, CK_USER_TYPE user,
                             struct hsm **out) HSM_CHECK;
@@ -78,7 +103,14 @@ enum hsm_status hsm_open_as(const struct hsm_config *cfg, CK_USER_TYPE user,
 struct hsm_key {
     atomic_uint refs;
     struct hsm *hsm;
-    CK_OBJECT_HANDLE h;
+    /* The object, and the connection that its handle is of: found again in
+     * another one, by what follows.  See hsm_key_handle(). */
+    atomic_ulong h;
+    atomic_uint epoch;
+    CK_OBJECT_CLASS cls;
+    CK_KEY_TYPE type;
+    uint8_t *id, *label;
+    size_t id_len, label_len;
     struct hsm_key_info info; /* a and b are owned by the key */
 };
 
@@ -98,8 +130,48 @@ enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
 #define HSM_CALL(hsm, fn, ...) \
     (ERR_set_mark(), hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__)))
 
-/* May the module be called: not in a forked child, nor while exiting. */
-bool hsm_alive(const struct hsm *h);
+/* Is the process at its end?  Then no module may be called. */
+bool hsm_exiting(void);
+
+/*
+ * Around calls into a module: a client of a process that has died raises
+ * SIGPIPE, which must not kill ours; and a module that forks must not wait
+ * for itself.  They nest.
+ */
+void hsm_enter(void);
+void hsm_leave(void);
+bool hsm_inside(void);
+
+/*
+ * Connect if there is no connection.  Caller holds h->lock, which is left
+ * meanwhile.
+ */
+enum hsm_status hsm_connected_locked(struct hsm *h) HSM_CHECK;
+/* What was made on the connection is lost.  Caller holds h->lock. */
+void hsm_disconnected_locked(struct hsm *h);
+/* The module, loaded or brought back, and the token, logged in.  Caller has
+ * seen to it that nobody has a session. */
+enum hsm_status hsm_module_open(struct hsm *h, bool again) HSM_CHECK;
+void hsm_module_close(struct hsm *h);
+/* Nobody has a session of any other struct hsm of the module. */
+void hsm_others_freeze(const struct hsm *h);
+void hsm_others_thaw(const struct hsm *h);
+/* In a forked child: all modules are to be initialized again. */
+void hsm_modules_forked(void);
+enum hsm_status hsm_token_open(struct hsm *h) HSM_CHECK;
+
+/*
+ * After a failure with st: might it do now?  True, once, if the session was
+ * lost or the connection is; the next session is had on a new one then.
+ */
+bool hsm_again(struct hsm *h, enum hsm_status st);
+/* st = call, twice at the most. */
+#define HSM_RETRY(h, st, call)    \
+    do {                          \
+        (st) = (call);            \
+        if (hsm_again((h), (st))) \
+            (st) = (call);        \
+    } while (0)
 
 /* Borrow a session; blocks while all are in use.  put with s invalid: no-op.
  * A session whose call failed is closed rather than pooled. */
@@ -109,9 +181,22 @@ void hsm_session_put(struct hsm *h, CK_SESSION_HANDLE s, bool ok);
 enum hsm_status hsm_owner_get(struct hsm *h, CK_SESSION_HANDLE *s) HSM_CHECK;
 /* st is that of what was done with it: one that is lost is forgotten. */
 void hsm_owner_put(struct hsm *h, CK_SESSION_HANDLE s, enum hsm_status st);
-void hsm_sessions_close(struct hsm *h);
 bool hsm_pool_init(struct hsm_pool *pool, size_t max);
-void hsm_pool_clear(struct hsm_pool *pool);
+/* Close what is idle; caller holds hsm.lock or is alone. */
+void hsm_pool_drop(struct hsm *h, struct hsm_pool *pool);
+/* Caller has a session: is the secret of that connection?  Or HSM_ERR_GONE. */
+enum hsm_status hsm_secret_live(const struct hsm_secret *secret) HSM_CHECK;
+/* After a failure with st: it may be that the handle is not the key's. */
+void hsm_key_doubt(struct hsm_key *key, enum hsm_status st);
+/* The key's object on the present connection. */
+enum hsm_status hsm_key_handle(struct hsm_key *key, CK_SESSION_HANDLE s,
+                               CK_OBJECT_HANDLE *obj) HSM_CHECK;
+
+/* A boolean attribute; false if the object has none such. */
+enum hsm_status hsm_flag(struct hsm *h, CK_SESSION_HANDLE s,
+                         CK_OBJECT_HANDLE obj, CK_ATTRIBUTE_TYPE type,
+                         bool *on) HSM_CHECK;
+void hsm_no_leading_zeros(const uint8_t **p, size_t *len);
 
 /* What the token derives with; called once it is open. */
 enum hsm_status hsm_rungs_find(struct hsm *h) HSM_CHECK;

@@ -37,9 +37,9 @@ static void register_exit(void)
     (void)atexit(note_exit);
 }
 
-bool hsm_alive(const struct hsm *h)
+bool hsm_exiting(void)
 {
-    return getpid() == h->pid && !atomic_load(&exiting);
+    return atomic_load(&exiting);
 }
 
 /*
@@ -49,98 +49,131 @@ bool hsm_alive(const struct hsm *h)
 struct hsm_module {
     struct hsm_module *next;
     void *dl;
+    CK_FUNCTION_LIST *p11;
     PKCS11_CTX *ctx;
-    pid_t pid; /* a child's modules are not its parent's */
+    bool forked; /* the parent initialized it, not yet this process */
     unsigned refs;
 };
-static pthread_mutex_t modules_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct hsm_module *modules; /* guarded by modules_lock */
+static struct hsm_module *modules; /* guarded by the connecting lock */
 
-static enum hsm_status module_initialize(struct hsm *h, const char *path,
-                                         const char *init_args)
+static enum hsm_status initialize(struct hsm_module *m, const struct hsm *h)
+{
+    if (PKCS11_CTX_load(m->ctx, h->path) != 0)
+        return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", h->path);
+    return HSM_OK;
+}
+
+/* A second reference to the object beside libp11's, for its functions. */
+static enum hsm_status module_new(struct hsm *h, void *dl,
+                                  struct hsm_module **out)
 {
     struct hsm_module *m = calloc(1, sizeof(*m));
+    CK_C_GetFunctionList get;
+    enum hsm_status st = HSM_OK;
 
     if (m == NULL || (m->ctx = PKCS11_CTX_new()) == NULL) {
         free(m);
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     }
-    if (init_args != NULL)
-        PKCS11_CTX_init_args(m->ctx, init_args);
-    if (PKCS11_CTX_load(m->ctx, path) != 0) {
+    *(void **)&get = dlsym(dl, "C_GetFunctionList");
+    if (get == NULL || get(&m->p11) != CKR_OK || m->p11 == NULL)
+        st = hsm_fail(HSM_ERR_CONFIG, "%s: not a PKCS#11 module", h->path);
+    if (h->init_args != NULL)
+        PKCS11_CTX_init_args(m->ctx, h->init_args);
+    if (st != HSM_OK || (st = initialize(m, h)) != HSM_OK) {
         PKCS11_CTX_free(m->ctx);
         free(m);
-        return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", path);
+        return st;
     }
-    m->dl = h->dl;
-    m->pid = h->pid;
-    m->refs = 1;
+    m->dl = dl;
     m->next = modules;
-    modules = h->module = m;
+    modules = *out = m;
+    pthread_once(&exit_once, register_exit);
     return HSM_OK;
 }
 
-static enum hsm_status module_get(struct hsm *h, const char *path,
-                                  const char *init_args)
+static enum hsm_status module_get(struct hsm *h)
+{
+    void *dl = dlopen(h->path, RTLD_NOW | RTLD_LOCAL);
+    struct hsm_module *m = modules;
+    enum hsm_status st = HSM_OK;
+
+    if (dl == NULL)
+        return hsm_fail(HSM_ERR_CONFIG, "%s", dlerror());
+    while (m != NULL && m->dl != dl)
+        m = m->next;
+    if (m != NULL || (st = module_new(h, dl, &m)) != HSM_OK)
+        dlclose(dl); /* one reference is enough */
+    if (st != HSM_OK)
+        return st;
+    m->refs++;
+    h->module = m;
+    h->p11 = m->p11;
+    return HSM_OK;
+}
+
+/* In a child; a module that takes no notice of fork() is as it was. */
+static enum hsm_status initialize_forked(struct hsm *h)
+{
+    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK,
+                                  .pReserved = h->init_args };
+    CK_RV rv = h->p11->C_Initialize(&args);
+
+    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
+        rv = CKR_OK;
+    h->module->forked = rv != CKR_OK;
+    return hsm_status_from_ck("C_Initialize", rv);
+}
+
+enum hsm_status hsm_module_open(struct hsm *h, bool again)
 {
     enum hsm_status st = HSM_OK;
-    struct hsm_module *m;
 
     ERR_set_mark(); /* as HSM_CALL() does */
-    /* Held over C_Initialize(), which nobody may overtake. */
-    pthread_mutex_lock(&modules_lock);
-    m = modules;
-    while (m != NULL && (m->dl != h->dl || m->pid != h->pid))
-        m = m->next;
-    if (m != NULL) {
-        m->refs++;
-        h->module = m;
-    } else {
-        st = module_initialize(h, path, init_args);
+    if (h->module == NULL) {
+        st = module_get(h);
+    } else if (again) {
+        hsm_others_freeze(h);
+        PKCS11_CTX_unload(h->module->ctx);
+        st = initialize(h->module, h);
+        h->module->forked = false;
+        hsm_others_thaw(h);
+    } else if (h->module->forked) {
+        ERR_set_mark();
+        st = initialize_forked(h);
     }
-    pthread_mutex_unlock(&modules_lock);
     ERR_pop_to_mark();
     return st;
 }
 
-static void module_put(struct hsm_module *m)
+void hsm_modules_forked(void)
 {
-    struct hsm_module **p = &modules;
-
-    pthread_mutex_lock(&modules_lock);
-    if (--m->refs == 0) {
-        while (*p != m)
-            p = &(*p)->next;
-        *p = m->next;
-        PKCS11_CTX_unload(m->ctx);
-        PKCS11_CTX_free(m->ctx);
-        free(m);
-    }
-    pthread_mutex_unlock(&modules_lock);
+    for (struct hsm_module *m = modules; m != NULL; m = m->next)
+        m->forked = true;
 }
 
-static enum hsm_status module_load(struct hsm *h, const char *path,
-                                   const char *init_args)
+void hsm_module_close(struct hsm *h)
 {
-    CK_C_GetFunctionList get;
-    enum hsm_status st;
+    struct hsm_module **p = &modules, *m = h->module;
 
-    h->dl = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (h->dl == NULL)
-        return hsm_fail(HSM_ERR_CONFIG, "%s", dlerror());
-    *(void **)&get = dlsym(h->dl, "C_GetFunctionList");
-    if (get == NULL || get(&h->p11) != CKR_OK || h->p11 == NULL)
-        return hsm_fail(HSM_ERR_CONFIG, "%s: not a PKCS#11 module", path);
-    if ((st = module_get(h, path, init_args)) == HSM_OK)
-        pthread_once(&exit_once, register_exit);
-    return st;
+    if (m == NULL || --m->refs > 0)
+        return;
+    while (*p != m)
+        p = &(*p)->next;
+    *p = m->next;
+    if (!m->forked) { /* or else it is the parent's to finalize */
+        PKCS11_CTX_unload(m->ctx);
+        PKCS11_CTX_free(m->ctx);
+        dlclose(m->dl);
+    }
+    free(m);
 }
 
 /*
  * Not by PKCS11_enumerate_slots(): releasing libp11's slots closes all
  * sessions of the process with them (C_CloseAllSessions), others' too.
  */
-static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
+static enum hsm_status token_choose(struct hsm *h)
 {
     CK_SLOT_ID slots[SLOTS_MAX];
     CK_ULONG n_slots = SLOTS_MAX;
@@ -151,9 +184,10 @@ static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
 
     if (uri == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    if (p11_kit_uri_parse(uri_text, P11_KIT_URI_FOR_ANY, uri) != P11_KIT_URI_OK
+    if (p11_kit_uri_parse(h->token_uri, P11_KIT_URI_FOR_ANY, uri)
+            != P11_KIT_URI_OK
         || p11_kit_uri_any_unrecognized(uri)) {
-        st = hsm_fail(HSM_ERR_PARAM, "malformed URI: %s", uri_text);
+        st = hsm_fail(HSM_ERR_PARAM, "malformed URI: %s", h->token_uri);
         goto out;
     }
     st = HSM_CALL(h, C_GetSlotList, CK_TRUE, slots, &n_slots);
@@ -171,9 +205,10 @@ static enum hsm_status token_choose(struct hsm *h, const char *uri_text)
         matches++;
     }
     if (matches == 0)
-        st = hsm_fail(HSM_ERR_NOT_FOUND, "no token matches %s", uri_text);
+        st = hsm_fail(HSM_ERR_NOT_FOUND, "no token matches %s", h->token_uri);
     else if (matches > 1)
-        st = hsm_fail(HSM_ERR_PARAM, "%u tokens match %s", matches, uri_text);
+        st = hsm_fail(HSM_ERR_PARAM, "%u tokens match %s", matches,
+                      h->token_uri);
 out:
     p11_kit_uri_free(uri);
     return st;
@@ -208,78 +243,34 @@ static enum hsm_status pin_read(const char *path, char *pin, size_t room,
     return HSM_OK;
 }
 
-static enum hsm_status login(struct hsm *h, const char *pin_file,
-                             CK_USER_TYPE user)
+static enum hsm_status login(struct hsm *h)
 {
     char pin[PIN_MAX];
     size_t len = 0;
     enum hsm_status st;
 
-    /* The security officer can't be in while a session is read-only. */
-    st = HSM_CALL(h, C_OpenSession, h->slot,
-                  CKF_SERIAL_SESSION | (user == CKU_SO ? CKF_RW_SESSION : 0),
-                  NULL, NULL, &h->anchor);
-    if (st != HSM_OK || pin_file == NULL)
-        return st;
-    if ((st = pin_read(pin_file, pin, sizeof(pin), &len)) != HSM_OK)
-        goto out;
-    st = HSM_CALL(h, C_Login, h->anchor, user, (CK_UTF8CHAR *)pin, len);
-out:
+    if (h->user == CKU_USER && (h->token.flags & CKF_USER_PIN_FINAL_TRY))
+        return hsm_fail(HSM_ERR_PIN, "not sent: one more that is wrong would "
+                                     "lock the token");
+    if ((st = pin_read(h->pin_file, pin, sizeof(pin), &len)) == HSM_OK)
+        st = HSM_CALL(h, C_Login, h->anchor, h->user, (CK_UTF8CHAR *)pin, len);
     OPENSSL_cleanse(pin, sizeof(pin)); /* all of it, on every path */
+    h->logged_in = st == HSM_OK;
     return st;
 }
 
-enum hsm_status hsm_open(const struct hsm_config *cfg, struct hsm **out)
+enum hsm_status hsm_token_open(struct hsm *h)
 {
-    return hsm_open_as(cfg, CKU_USER, out);
-}
+    enum hsm_status st = token_choose(h);
 
-enum hsm_status hsm_open_as(const struct hsm_config *cfg, CK_USER_TYPE user,
-                            struct hsm **out)
-{
-    enum hsm_status st;
-    struct hsm *h;
-
-    if (cfg->module == NULL || cfg->token == NULL || cfg->sessions < 1
-        || cfg->sessions > 1024)
-        return hsm_fail(HSM_ERR_PARAM, "module, token or sessions missing");
-    if ((h = calloc(1, sizeof(*h))) == NULL)
-        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    h->pid = getpid();
-    h->anchor = CK_INVALID_HANDLE;
-    h->transient = cfg->transient;
-    h->wrap_any = cfg->wrap_any;
-    if (!hsm_pool_init(&h->pool, cfg->sessions)
-        || !hsm_pool_init(&h->owners, cfg->sessions))
-        st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    else if ((st = module_load(h, cfg->module, cfg->init_args)) == HSM_OK
-             && (st = token_choose(h, cfg->token)) == HSM_OK
-             && (st = login(h, cfg->pin_file, user)) == HSM_OK)
-        st = hsm_rungs_find(h);
-    if (st != HSM_OK) {
-        hsm_close(h);
+    h->logged_in = false;
+    if (st != HSM_OK)
         return st;
-    }
-    *out = h;
-    return HSM_OK;
-}
-
-void hsm_close(struct hsm *h)
-{
-    if (h == NULL)
-        return;
-    /* In a forked child the module's state is the parent's: leave it. */
-    if (h->module != NULL && hsm_alive(h)) {
-        hsm_sessions_close(h);
-        module_put(h->module);
-    }
-    if (h->dl != NULL)
-        dlclose(h->dl);
-    if (getpid() == h->pid) { /* or else it waits for the parent's threads */
-        hsm_pool_clear(&h->pool);
-        hsm_pool_clear(&h->owners);
-    }
-    free(h->pool.idle);
-    free(h->owners.idle);
-    free(h);
+    /* The security officer can't be in while a session is read-only. */
+    st = HSM_CALL(h, C_OpenSession, h->slot,
+                  CKF_SERIAL_SESSION | (h->user == CKU_SO ? CKF_RW_SESSION : 0),
+                  NULL, NULL, &h->anchor);
+    if (st == HSM_OK && h->pin_file != NULL)
+        st = login(h);
+    return st == HSM_OK ? hsm_rungs_find(h) : st;
 }

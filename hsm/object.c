@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SAME_NAME_MAX 16 /* keys of one name that are looked at */
+
 const struct hsm_curve_name hsm_curve_names[] = {
     { HSM_KEY_EC,
       HSM_CURVE_P256,
@@ -44,9 +46,12 @@ const size_t hsm_n_curve_names =
 
 enum hsm_status hsm_uri_parse(struct hsm *h, const char *text, P11KitUri **out)
 {
-    P11KitUri *uri = p11_kit_uri_new();
+    enum hsm_status st = hsm_connect(h); /* for its token's description */
+    P11KitUri *uri;
 
-    if (uri == NULL)
+    if (st != HSM_OK)
+        return st;
+    if ((uri = p11_kit_uri_new()) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     if (p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, uri) != P11_KIT_URI_OK
         || p11_kit_uri_any_unrecognized(uri)) {
@@ -175,10 +180,10 @@ static enum hsm_status ec_load(struct hsm *h, CK_SESSION_HANDLE s,
                                CK_OBJECT_CLASS cls, struct hsm_key *key)
 {
     const struct hsm_curve_name *c = NULL;
-    CK_OBJECT_HANDLE from = key->h;
+    CK_OBJECT_HANDLE own = atomic_load(&key->h), from = own;
     uint8_t *v = NULL, *point = NULL;
     size_t len = 0;
-    enum hsm_status st = attr_get(h, s, key->h, CKA_EC_PARAMS, &v, &len);
+    enum hsm_status st = attr_get(h, s, own, CKA_EC_PARAMS, &v, &len);
 
     if (st != HSM_OK)
         return st;
@@ -196,9 +201,9 @@ static enum hsm_status ec_load(struct hsm *h, CK_SESSION_HANDLE s,
     key->info.a = point;
     key->info.a_len = c->point_len;
     if (cls == CKO_PRIVATE_KEY) {
-        st = sibling(h, s, key->h, CKO_PUBLIC_KEY, &from);
+        st = sibling(h, s, own, CKO_PUBLIC_KEY, &from);
         if (st == HSM_ERR_NOT_FOUND) {
-            st = sibling(h, s, key->h, CKO_CERTIFICATE, &from);
+            st = sibling(h, s, own, CKO_CERTIFICATE, &from);
             return st != HSM_OK ? st : point_from_cert(h, s, from, c, point);
         }
         if (st != HSM_OK)
@@ -218,12 +223,26 @@ static enum hsm_status rsa_load(struct hsm *h, CK_SESSION_HANDLE s,
     enum hsm_status st;
 
     key->info.type = HSM_KEY_RSA;
-    st = attr_get(h, s, key->h, CKA_MODULUS, &n, &key->info.a_len);
+    st =
+        attr_get(h, s, atomic_load(&key->h), CKA_MODULUS, &n, &key->info.a_len);
     key->info.a = n;
     if (st == HSM_OK)
-        st = attr_get(h, s, key->h, CKA_PUBLIC_EXPONENT, &e, &key->info.b_len);
+        st = attr_get(h, s, atomic_load(&key->h), CKA_PUBLIC_EXPONENT, &e,
+                      &key->info.b_len);
     key->info.b = e;
     return st;
+}
+
+/* By which it is found again. */
+static enum hsm_status names_load(struct hsm *h, CK_SESSION_HANDLE s,
+                                  struct hsm_key *key)
+{
+    CK_OBJECT_HANDLE obj = atomic_load(&key->h);
+    enum hsm_status st = attr_get(h, s, obj, CKA_ID, &key->id, &key->id_len);
+
+    if (st == HSM_OK || st == HSM_ERR_PARAM) /* some have no such names */
+        st = attr_get(h, s, obj, CKA_LABEL, &key->label, &key->label_len);
+    return st == HSM_ERR_PARAM ? HSM_OK : st;
 }
 
 enum hsm_status hsm_key_load(struct hsm *h, CK_SESSION_HANDLE s,
@@ -241,9 +260,14 @@ enum hsm_status hsm_key_load(struct hsm *h, CK_SESSION_HANDLE s,
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     atomic_init(&key->refs, 1);
     key->hsm = h;
-    key->h = obj;
+    atomic_init(&key->h, obj);
+    atomic_init(&key->epoch, atomic_load(&h->epoch));
+    key->cls = cls;
+    key->type = type;
     key->info.is_private = cls == CKO_PRIVATE_KEY;
-    if (type == CKK_RSA)
+    if ((st = names_load(h, s, key)) != HSM_OK)
+        ;
+    else if (type == CKK_RSA)
         st = rsa_load(h, s, key);
     else if (type == CKK_EC || type == CKK_EC_EDWARDS)
         st = ec_load(h, s, cls, key);
@@ -255,6 +279,63 @@ enum hsm_status hsm_key_load(struct hsm *h, CK_SESSION_HANDLE s,
     }
     *out = key;
     return HSM_OK;
+}
+
+/*
+ * Is it the same key?  One of the same name may have been put in its place.
+ */
+static bool is_same(struct hsm *h, CK_SESSION_HANDLE s, CK_OBJECT_HANDLE obj,
+                    const struct hsm_key *key)
+{
+    struct hsm_key *other = NULL;
+    bool same = hsm_key_load(h, s, obj, key->cls, &other) == HSM_OK
+                && other->info.type == key->info.type
+                && other->info.a_len == key->info.a_len
+                && memcmp(other->info.a, key->info.a, key->info.a_len) == 0;
+
+    hsm_key_free(other);
+    return same;
+}
+
+enum hsm_status hsm_key_handle(struct hsm_key *key, CK_SESSION_HANDLE s,
+                               CK_OBJECT_HANDLE *obj)
+{
+    CK_ATTRIBUTE tmpl[4] = {
+        { CKA_CLASS, &key->cls, sizeof(key->cls) },
+        { CKA_KEY_TYPE, &key->type, sizeof(key->type) },
+    };
+    CK_OBJECT_HANDLE found[SAME_NAME_MAX];
+    size_t n = SAME_NAME_MAX, n_tmpl = 2;
+    struct hsm *h = key->hsm;
+    unsigned epoch = atomic_load(&h->epoch);
+    enum hsm_status st;
+
+    if (atomic_load(&key->epoch) == epoch) {
+        *obj = atomic_load(&key->h);
+        return HSM_OK;
+    }
+    if (key->id_len > 0)
+        tmpl[n_tmpl++] = (CK_ATTRIBUTE){ CKA_ID, key->id, key->id_len };
+    if (key->label_len > 0)
+        tmpl[n_tmpl++] =
+            (CK_ATTRIBUTE){ CKA_LABEL, key->label, key->label_len };
+    if ((st = hsm_find_handles(h, s, tmpl, n_tmpl, found, &n)) != HSM_OK)
+        return st;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_same(h, s, found[i], key))
+            continue;
+        atomic_store(&key->h, found[i]);
+        atomic_store(&key->epoch, epoch); /* last: now the handle is good */
+        *obj = found[i];
+        return HSM_OK;
+    }
+    return hsm_fail(HSM_ERR_NOT_FOUND, "the key is no longer in the token");
+}
+
+void hsm_key_doubt(struct hsm_key *key, enum hsm_status st)
+{
+    if (st == HSM_ERR_GONE)
+        atomic_store(&key->epoch, 0);
 }
 
 const struct hsm_key_info *hsm_key_info(const struct hsm_key *key)
@@ -272,6 +353,8 @@ void hsm_key_free(struct hsm_key *key)
 {
     if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1)
         return;
+    free(key->id);
+    free(key->label);
     free((void *)(uintptr_t)key->info.a);
     free((void *)(uintptr_t)key->info.b);
     free(key);

@@ -47,6 +47,11 @@ enum hsm_status hsm_rungs_find(struct hsm *h)
     return HSM_OK;
 }
 
+bool hsm_was_connected(const struct hsm *h)
+{
+    return atomic_load(&h->epoch) > 0;
+}
+
 enum hsm_rung hsm_rung(const struct hsm *h)
 {
     return h->rung;
@@ -108,18 +113,43 @@ enum hsm_status hsm_secret_new(struct hsm *h, CK_OBJECT_HANDLE obj, size_t len,
     atomic_init(&s->refs, 1);
     s->hsm = h;
     s->h = obj;
+    s->epoch = atomic_load(&h->epoch);
     s->len = len;
     *out = s;
     return HSM_OK;
 }
 
-void hsm_object_destroy(struct hsm *h, CK_OBJECT_HANDLE obj)
+enum hsm_status hsm_secret_live(const struct hsm_secret *secret)
+{
+    return secret->epoch == atomic_load(&secret->hsm->epoch)
+               ? HSM_OK
+               : hsm_fail(HSM_ERR_GONE, "the secret was lost with its session");
+}
+
+enum hsm_status hsm_secret_made(struct hsm *h, CK_SESSION_HANDLE s,
+                                enum hsm_status st, CK_OBJECT_HANDLE obj,
+                                size_t len, struct hsm_secret **out)
+{
+    enum hsm_status made = st;
+
+    if (st == HSM_OK && (made = hsm_secret_new(h, obj, len, out)) != HSM_OK)
+        (void)h->p11->C_DestroyObject(s, obj);
+    hsm_owner_put(h, s, st);
+    return made;
+}
+
+/* Of a connection that is lost, nothing is left to be destroyed. */
+static void destroy(struct hsm_secret *secret)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
+    struct hsm *h = secret->hsm;
+    enum hsm_status st = HSM_OK;
 
-    if (obj == CK_INVALID_HANDLE || hsm_owner_get(h, &s) != HSM_OK)
+    if (hsm_secret_live(secret) != HSM_OK || hsm_owner_get(h, &s) != HSM_OK)
         return;
-    hsm_owner_put(h, s, HSM_CALL(h, C_DestroyObject, s, obj));
+    if (hsm_secret_live(secret) == HSM_OK)
+        st = HSM_CALL(h, C_DestroyObject, s, secret->h);
+    hsm_owner_put(h, s, st);
 }
 
 size_t hsm_secret_len(const struct hsm_secret *s)
@@ -138,12 +168,12 @@ void hsm_secret_free(struct hsm_secret *s)
     if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
     if (!s->token)
-        hsm_object_destroy(s->hsm, s->h);
+        destroy(s);
     free(s);
 }
 
-enum hsm_status hsm_import(struct hsm *h, const uint8_t *value, size_t len,
-                           enum hsm_travel travel, struct hsm_secret **out)
+static enum hsm_status import(struct hsm *h, const uint8_t *value, size_t len,
+                              enum hsm_travel travel, struct hsm_secret **out)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE obj = CK_INVALID_HANDLE;
@@ -151,20 +181,26 @@ enum hsm_status hsm_import(struct hsm *h, const uint8_t *value, size_t len,
     CK_ULONG n = hsm_secret_tmpl_fill(&t, h, travel);
     enum hsm_status st;
 
-    if (len < 1 || len > HSM_SECRET_MAX)
-        return hsm_fail(HSM_ERR_PARAM, "a secret of %zu octets", len);
     t.a[n++] = (CK_ATTRIBUTE){ CKA_VALUE, (void *)(uintptr_t)value, len };
     if ((st = hsm_owner_get(h, &s)) != HSM_OK)
         return st;
     st = HSM_CALL(h, C_CreateObject, s, t.a, n, &obj);
-    hsm_owner_put(h, s, st);
-    if (st == HSM_OK && (st = hsm_secret_new(h, obj, len, out)) != HSM_OK)
-        hsm_object_destroy(h, obj);
+    return hsm_secret_made(h, s, st, obj, len, out);
+}
+
+enum hsm_status hsm_import(struct hsm *h, const uint8_t *value, size_t len,
+                           enum hsm_travel travel, struct hsm_secret **out)
+{
+    enum hsm_status st;
+
+    if (len < 1 || len > HSM_SECRET_MAX)
+        return hsm_fail(HSM_ERR_PARAM, "a secret of %zu octets", len);
+    HSM_RETRY(h, st, import(h, value, len, travel, out));
     return st;
 }
 
-enum hsm_status hsm_mac(struct hsm_secret *key, const uint8_t *msg, size_t len,
-                        uint8_t out[HSM_MAC_LEN])
+static enum hsm_status mac_once(struct hsm_secret *key, const uint8_t *msg,
+                                size_t len, uint8_t out[HSM_MAC_LEN])
 {
     CK_MECHANISM m = { CKM_SHA256_HMAC, NULL, 0 };
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
@@ -175,7 +211,8 @@ enum hsm_status hsm_mac(struct hsm_secret *key, const uint8_t *msg, size_t len,
 
     if ((st = hsm_session_get(h, &s)) != HSM_OK)
         return st;
-    st = HSM_CALL(h, C_SignInit, s, &m, key->h);
+    if ((st = hsm_secret_live(key)) == HSM_OK)
+        st = HSM_CALL(h, C_SignInit, s, &m, key->h);
     if (st == HSM_OK)
         st = HSM_CALL(h, C_Sign, s, (CK_BYTE *)(uintptr_t)msg, len, mac,
                       &out_len);
@@ -188,14 +225,23 @@ enum hsm_status hsm_mac(struct hsm_secret *key, const uint8_t *msg, size_t len,
     return st;
 }
 
+enum hsm_status hsm_mac(struct hsm_secret *key, const uint8_t *msg, size_t len,
+                        uint8_t out[HSM_MAC_LEN])
+{
+    enum hsm_status st;
+
+    HSM_RETRY(key->hsm, st, mac_once(key, msg, len, out));
+    return st;
+}
+
 /* ---- the ladder ---- */
 
 /* One C_DeriveKey() into a new secret of len octets. */
-static enum hsm_status derive_key(struct hsm *h, CK_MECHANISM *m,
-                                  CK_OBJECT_HANDLE base, size_t len,
-                                  enum hsm_travel travel,
-                                  struct hsm_secret **out)
+static enum hsm_status derive_key_once(struct hsm_secret *base, CK_MECHANISM *m,
+                                       size_t len, enum hsm_travel travel,
+                                       struct hsm_secret **out)
 {
+    struct hsm *h = base->hsm;
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE obj = CK_INVALID_HANDLE;
     struct hsm_secret_tmpl t;
@@ -206,10 +252,18 @@ static enum hsm_status derive_key(struct hsm *h, CK_MECHANISM *m,
     t.a[n++] = (CK_ATTRIBUTE){ CKA_VALUE_LEN, &t.len, sizeof(t.len) };
     if ((st = hsm_owner_get(h, &s)) != HSM_OK)
         return st;
-    st = HSM_CALL(h, C_DeriveKey, s, m, base, t.a, n, &obj);
-    hsm_owner_put(h, s, st);
-    if (st == HSM_OK && (st = hsm_secret_new(h, obj, len, out)) != HSM_OK)
-        hsm_object_destroy(h, obj);
+    if ((st = hsm_secret_live(base)) == HSM_OK)
+        st = HSM_CALL(h, C_DeriveKey, s, m, base->h, t.a, n, &obj);
+    return hsm_secret_made(h, s, st, obj, len, out);
+}
+
+static enum hsm_status derive_key(struct hsm_secret *base, CK_MECHANISM *m,
+                                  size_t len, enum hsm_travel travel,
+                                  struct hsm_secret **out)
+{
+    enum hsm_status st;
+
+    HSM_RETRY(base->hsm, st, derive_key_once(base, m, len, travel, out));
     return st;
 }
 
@@ -227,7 +281,9 @@ static enum hsm_status derive_hkdf(struct hsm_secret *key, const uint8_t *msg,
     enum hsm_status st = hsm_import(key->hsm, msg, len, travel, &base);
 
     if (st == HSM_OK)
-        st = derive_key(key->hsm, &m, base->h, HASH_LEN, travel, out);
+        st = hsm_secret_live(key); /* of base's connection, then */
+    if (st == HSM_OK)
+        st = derive_key(base, &m, HASH_LEN, travel, out);
     hsm_secret_free(base);
     return st;
 }
@@ -247,7 +303,7 @@ static enum hsm_status derive_feedback(struct hsm_secret *key,
                                            .pDataParams = data };
     CK_MECHANISM m = { CKM_SP800_108_FEEDBACK_KDF, &p, sizeof(p) };
 
-    return derive_key(key->hsm, &m, key->h, HASH_LEN, travel, out);
+    return derive_key(key, &m, HASH_LEN, travel, out);
 }
 
 /* A value that this process has made, and is to wipe. */
@@ -313,7 +369,8 @@ static enum hsm_status inner_hash(struct hsm_secret *key,
 
     if ((st = hsm_session_get(h, &s)) != HSM_OK)
         return st;
-    st = HSM_CALL(h, C_DigestInit, s, &m);
+    if ((st = hsm_secret_live(key)) == HSM_OK)
+        st = HSM_CALL(h, C_DigestInit, s, &m);
     if (st == HSM_OK)
         st = HSM_CALL(h, C_DigestUpdate, s, (CK_BYTE *)(uintptr_t)ipad,
                       BLOCK_LEN);
@@ -337,7 +394,7 @@ static enum hsm_status extract_transient(struct hsm_secret *key,
         ipad[i] = (i < len ? salt[i] : 0) ^ 0x36;
         outer[i] = (i < len ? salt[i] : 0) ^ 0x5c;
     }
-    st = inner_hash(key, ipad, outer + BLOCK_LEN);
+    HSM_RETRY(key->hsm, st, inner_hash(key, ipad, outer + BLOCK_LEN));
     if (st == HSM_OK
         && !EVP_Q_digest(NULL, "SHA256", NULL, outer, sizeof(outer), mac, NULL))
         st = hsm_fail(HSM_ERR_DEVICE, "SHA-256 is not available");
@@ -363,7 +420,7 @@ enum hsm_status hsm_extract(struct hsm_secret *key, const uint8_t *salt,
     if (len > BLOCK_LEN)
         return hsm_fail(HSM_ERR_PARAM, "a salt of %zu octets", len);
     if (key->hsm->has_extract)
-        return derive_key(key->hsm, &m, key->h, HASH_LEN, travel, out);
+        return derive_key(key, &m, HASH_LEN, travel, out);
     if (key->hsm->rung == HSM_RUNG_TRANSIENT)
         return extract_transient(key, salt, len, travel, out);
     return no_rung();
@@ -414,7 +471,7 @@ enum hsm_status hsm_p_sha256(struct hsm_secret *key, const uint8_t *seed,
     if (out_len < 1 || out_len > HSM_SECRET_MAX)
         return hsm_fail(HSM_ERR_PARAM, "a secret of %zu octets", out_len);
     if (key->hsm->has_pipeline)
-        return derive_key(key->hsm, &m, key->h, out_len, travel, out);
+        return derive_key(key, &m, out_len, travel, out);
     if (key->hsm->rung == HSM_RUNG_TRANSIENT)
         return p_sha256_transient(key, seed, len, out_len, travel, out);
     return no_rung();

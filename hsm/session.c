@@ -1,75 +1,149 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bounded pool of sessions.  PKCS#11 allows one active operation of a
+ * The bounded pools of sessions.  PKCS#11 allows one active operation of a
  * kind per session, so a session is borrowed for one operation at a time.
  */
 #include "internal.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- inside a module ---- */
+
+static _Thread_local unsigned inside; /* how deep */
+static _Thread_local bool pipe_blocked;
+static _Thread_local unsigned seen; /* the connection of the last session */
+
+static void only_pipe(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGPIPE);
+}
+
+void hsm_enter(void)
+{
+    sigset_t set, old;
+
+    if (inside++ > 0)
+        return;
+    only_pipe(&set);
+    pipe_blocked = pthread_sigmask(SIG_BLOCK, &set, &old) == 0
+                   && !sigismember(&old, SIGPIPE);
+}
+
+void hsm_leave(void)
+{
+    const struct timespec none = { 0, 0 };
+    sigset_t set;
+
+    if (--inside > 0 || !pipe_blocked)
+        return;
+    only_pipe(&set);
+    while (sigtimedwait(&set, NULL, &none) == SIGPIPE)
+        ; /* the module's: the host program is not to hear of it */
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+bool hsm_inside(void)
+{
+    return inside > 0;
+}
+
+/* ---- pools ---- */
 
 bool hsm_pool_init(struct hsm_pool *pool, size_t max)
 {
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->freed, NULL);
     pool->max = max;
     pool->idle = calloc(max, sizeof(*pool->idle));
     return pool->idle != NULL;
 }
 
-void hsm_pool_clear(struct hsm_pool *pool)
+void hsm_pool_drop(struct hsm *h, struct hsm_pool *pool)
 {
-    pthread_cond_destroy(&pool->freed);
-    pthread_mutex_destroy(&pool->lock);
+    while (pool->n_idle > 0)
+        (void)h->p11->C_CloseSession(pool->idle[--pool->n_idle]);
+    pool->n_open = 0;
 }
 
-/* Caller holds pool->lock. */
-static CK_SESSION_HANDLE idle_pop_locked(struct hsm_pool *pool)
+static void give_back(struct hsm *h, struct hsm_pool *pool, CK_SESSION_HANDLE s,
+                      bool keep)
 {
-    return pool->n_idle > 0 ? pool->idle[--pool->n_idle] : CK_INVALID_HANDLE;
+    pthread_mutex_lock(&h->lock);
+    if (keep)
+        pool->idle[pool->n_idle++] = s;
+    else
+        pool->n_open--;
+    h->busy--;
+    pthread_cond_broadcast(&h->changed);
+    pthread_mutex_unlock(&h->lock);
+    hsm_leave();
 }
 
-static void forget_one(struct hsm_pool *pool)
+/* Is the connection as we left it: session, and login? */
+static bool is_alive(const struct hsm *h)
 {
-    pthread_mutex_lock(&pool->lock);
-    pool->n_open--;
-    pthread_cond_signal(&pool->freed);
-    pthread_mutex_unlock(&pool->lock);
+    CK_SESSION_INFO info;
+
+    return h->p11->C_GetSessionInfo(h->anchor, &info) == CKR_OK
+           && (!h->logged_in || info.state == CKS_RO_USER_FUNCTIONS
+               || info.state == CKS_RW_USER_FUNCTIONS
+               || info.state == CKS_RW_SO_FUNCTIONS);
+}
+
+/* Unless somebody has connected anew meanwhile. */
+static void disconnect(struct hsm *h, unsigned epoch)
+{
+    pthread_mutex_lock(&h->lock);
+    if (atomic_load(&h->epoch) == epoch)
+        hsm_disconnected_locked(h);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/*
+ * A new session on a connection that is not what it was would give object
+ * handles a second meaning, so that is looked at first.
+ */
+static enum hsm_status open_one(struct hsm *h, CK_SESSION_HANDLE *s)
+{
+    if (!is_alive(h)) {
+        disconnect(h, seen);
+        return hsm_fail(HSM_ERR_SESSION, "the connection is lost");
+    }
+    return HSM_CALL(h, C_OpenSession, h->slot, CKF_SERIAL_SESSION, NULL, NULL,
+                    s);
 }
 
 static enum hsm_status pool_get(struct hsm *h, struct hsm_pool *pool,
                                 CK_SESSION_HANDLE *out)
 {
-    CK_SESSION_HANDLE s;
+    CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     enum hsm_status st;
 
-    if (!hsm_alive(h))
-        return hsm_fail(HSM_ERR_GONE,
-                        "PKCS#11 survives neither fork() nor exit()");
-    pthread_mutex_lock(&pool->lock);
-    while ((s = idle_pop_locked(pool)) == CK_INVALID_HANDLE
+    seen = 0;
+    pthread_mutex_lock(&h->lock);
+    while ((st = hsm_connected_locked(h)) == HSM_OK && pool->n_idle == 0
            && pool->n_open >= pool->max)
-        pthread_cond_wait(&pool->freed, &pool->lock);
-    if (s == CK_INVALID_HANDLE)
-        pool->n_open++; /* the place is taken before the lock is left */
-    pthread_mutex_unlock(&pool->lock);
-    if (s == CK_INVALID_HANDLE) {
-        st = HSM_CALL(h, C_OpenSession, h->slot, CKF_SERIAL_SESSION, NULL, NULL,
-                      &s);
-        if (st != HSM_OK) {
-            forget_one(pool);
-            return st;
-        }
+        pthread_cond_wait(&h->changed, &h->lock);
+    if (st == HSM_OK) {
+        if (pool->n_idle > 0)
+            s = pool->idle[--pool->n_idle];
+        else
+            pool->n_open++; /* the place is taken before the lock is left */
+        h->busy++;
+        seen = atomic_load(&h->epoch);
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (st != HSM_OK)
+        return st;
+    hsm_enter();
+    if (s == CK_INVALID_HANDLE && (st = open_one(h, &s)) != HSM_OK) {
+        give_back(h, pool, s, false);
+        return st;
     }
     *out = s;
     return HSM_OK;
-}
-
-static void pool_put(struct hsm_pool *pool, CK_SESSION_HANDLE s)
-{
-    pthread_mutex_lock(&pool->lock);
-    pool->idle[pool->n_idle++] = s;
-    pthread_cond_signal(&pool->freed);
-    pthread_mutex_unlock(&pool->lock);
 }
 
 enum hsm_status hsm_session_get(struct hsm *h, CK_SESSION_HANDLE *s)
@@ -81,12 +155,9 @@ void hsm_session_put(struct hsm *h, CK_SESSION_HANDLE s, bool ok)
 {
     if (s == CK_INVALID_HANDLE)
         return;
-    if (ok) {
-        pool_put(&h->pool, s);
-    } else {
+    if (!ok)
         (void)h->p11->C_CloseSession(s); /* it may be gone already */
-        forget_one(&h->pool);
-    }
+    give_back(h, &h->pool, s, ok);
 }
 
 enum hsm_status hsm_owner_get(struct hsm *h, CK_SESSION_HANDLE *s)
@@ -98,21 +169,35 @@ void hsm_owner_put(struct hsm *h, CK_SESSION_HANDLE s, enum hsm_status st)
 {
     if (s == CK_INVALID_HANDLE)
         return;
-    if (st != HSM_ERR_SESSION) {
-        pool_put(&h->owners, s);
-    } else { /* lost, and its objects with it */
+    if (st == HSM_ERR_SESSION) { /* lost, and its objects with it */
         (void)h->p11->C_CloseSession(s);
-        forget_one(&h->owners);
+        disconnect(h, seen);
     }
+    give_back(h, &h->owners, s, st != HSM_ERR_SESSION);
 }
 
-void hsm_sessions_close(struct hsm *h)
+bool hsm_again(struct hsm *h, enum hsm_status st)
 {
-    CK_SESSION_HANDLE s;
+    bool try, alive = true;
 
-    while ((s = idle_pop_locked(&h->pool)) != CK_INVALID_HANDLE
-           || (s = idle_pop_locked(&h->owners)) != CK_INVALID_HANDLE)
-        (void)h->p11->C_CloseSession(s);
-    if (h->anchor != CK_INVALID_HANDLE)
-        (void)h->p11->C_CloseSession(h->anchor);
+    if ((st != HSM_ERR_SESSION && st != HSM_ERR_GONE && st != HSM_ERR_DEVICE)
+        || seen == 0) /* no connection was to be had */
+        return false;
+    pthread_mutex_lock(&h->lock);
+    try = h->connecting || !h->connected || atomic_load(&h->epoch) != seen;
+    if (!try)
+        h->busy++;
+    pthread_mutex_unlock(&h->lock);
+    if (try)
+        return true;
+    hsm_enter();
+    alive = is_alive(h);
+    if (!alive)
+        disconnect(h, seen);
+    pthread_mutex_lock(&h->lock);
+    h->busy--;
+    pthread_cond_broadcast(&h->changed);
+    pthread_mutex_unlock(&h->lock);
+    hsm_leave();
+    return !alive || st != HSM_ERR_DEVICE;
 }

@@ -16,9 +16,10 @@ static const struct {
     [HSM_HASH_SHA512] = { CKM_SHA512, CKG_MGF1_SHA512 },
 };
 
-enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
-                         const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
-                         size_t *sig_len)
+static enum hsm_status sign_once(struct hsm_key *key,
+                                 const struct hsm_sign_params *p,
+                                 const uint8_t *tbs, size_t tbs_len,
+                                 uint8_t *sig, size_t *sig_len)
 {
     static const CK_MECHANISM_TYPE types[] = {
         [HSM_MECH_ECDSA] = CKM_ECDSA,
@@ -30,30 +31,44 @@ enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
                                    hashes[p->mgf1_hash].mgf, p->salt_len };
     CK_MECHANISM m = { types[p->mech], NULL, 0 };
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
+    CK_OBJECT_HANDLE obj = CK_INVALID_HANDLE;
     CK_ULONG len = *sig_len;
     struct hsm *h = key->hsm;
     enum hsm_status st;
 
-    if (!key->info.is_private)
-        return hsm_fail(HSM_ERR_DENIED, "a public key can't sign");
     if (p->mech == HSM_MECH_RSA_PSS) {
         m.pParameter = &pss;
         m.ulParameterLen = sizeof(pss);
     }
     if ((st = hsm_session_get(h, &s)) != HSM_OK)
         goto out;
-    if ((st = HSM_CALL(h, C_SignInit, s, &m, key->h)) != HSM_OK)
+    if ((st = hsm_key_handle(key, s, &obj)) != HSM_OK)
+        goto out;
+    if ((st = HSM_CALL(h, C_SignInit, s, &m, obj)) != HSM_OK)
         goto out;
     st = HSM_CALL(h, C_Sign, s, (CK_BYTE *)(uintptr_t)tbs, tbs_len, sig, &len);
     if (st != HSM_OK)
         goto out;
     *sig_len = len;
 out:
+    hsm_key_doubt(key, st);
     hsm_session_put(h, s, st == HSM_OK);
     return st;
 }
 
-enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len)
+enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
+                         const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
+                         size_t *sig_len)
+{
+    enum hsm_status st;
+
+    if (!key->info.is_private)
+        return hsm_fail(HSM_ERR_DENIED, "a public key can't sign");
+    HSM_RETRY(key->hsm, st, sign_once(key, p, tbs, tbs_len, sig, sig_len));
+    return st;
+}
+
+static enum hsm_status random_once(struct hsm *h, uint8_t *out, size_t len)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     enum hsm_status st = hsm_session_get(h, &s);
@@ -61,5 +76,13 @@ enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len)
     if (st == HSM_OK)
         st = HSM_CALL(h, C_GenerateRandom, s, out, len);
     hsm_session_put(h, s, st == HSM_OK);
+    return st;
+}
+
+enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len)
+{
+    enum hsm_status st;
+
+    HSM_RETRY(h, st, random_once(h, out, len));
     return st;
 }

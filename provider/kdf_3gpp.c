@@ -257,7 +257,6 @@ static bool take_uri(struct ts33220 *k, const OSSL_PARAM *p, bool key_given)
     struct hsm_secret *key = NULL;
     const char *uri = NULL;
     enum hsm_status st;
-    struct hsm *h;
 
     if (p == NULL) {
         if (key_given) {
@@ -270,9 +269,7 @@ static bool take_uri(struct ts33220 *k, const OSSL_PARAM *p, bool key_given)
         prov_raise(k->prov, PROV_E_PARAM, "key-uri");
         return false;
     }
-    if ((h = prov_hsm(k->prov)) == NULL)
-        return false;
-    if ((st = hsm_secret_find(h, uri, &key)) != HSM_OK) {
+    if ((st = hsm_secret_find(k->prov->hsm, uri, &key)) != HSM_OK) {
         prov_raise_hsm(k->prov, st);
         return false;
     }

@@ -100,12 +100,10 @@ static int from_sealed(const struct prf *k, struct hsm_secret *secret,
 
 static int master_secret(const struct prf *k, uint8_t *out, size_t len)
 {
-    struct hsm *h = prov_hsm(k->head.prov);
+    struct hsm *h = k->head.prov->hsm;
     struct hsm_secret *pre = NULL, *master = NULL;
     enum hsm_status st;
 
-    if (h == NULL)
-        return 0;
     if (!k->sha256 || k->seed_too_long || len != MASTER_LEN)
         return refuse(k, "sealed secrets are for SHA-256 suites");
     st = hsm_import(h, k->secret, k->secret_len, k->head.prov->travel, &pre);

@@ -332,15 +332,12 @@ static const OSSL_PARAM *gen_settable_params(void *vg, void *vprov)
 
 static struct prov_key *gen_in_token(const struct gen_ctx *g)
 {
-    struct hsm *h = prov_hsm(g->prov);
     struct prov_key *key = NULL;
     struct hsm_key *hsm = NULL;
     enum hsm_status st;
 
-    if (h == NULL)
-        return NULL;
-    st =
-        hsm_generate(h, g->type, g->curve, g->bits, g->transport, g->uri, &hsm);
+    st = hsm_generate(g->prov->hsm, g->type, g->curve, g->bits, g->transport,
+                      g->uri, &hsm);
     if (st == HSM_OK)
         key = prov_key_from_hsm(g->prov, hsm);
     else

@@ -53,15 +53,10 @@ struct prov_ctx {
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_LIB_CTX *soft; /* the default provider alone */
     OSSL_PROVIDER *soft_default;
-    char *module, *token, *pin_file, *init_args;
-    size_t sessions;
-    bool transient, wrap_any;
+    struct hsm *hsm;             /* connects when it is needed */
     enum hsm_travel travel;      /* of all sealed secrets */
     unsigned tls_seconds;        /* life of a connection's sealed secrets */
-    struct sealed_table *sealed; /* all of the above: read-only after init */
-    pthread_mutex_t lock;
-    struct hsm *hsm;  /* guarded by lock; opened at first use */
-    bool pin_refused; /* guarded by lock; never send it again */
+    struct sealed_table *sealed; /* all is read-only after init */
 };
 
 /* Raise on OpenSSL's error queue, once, where the cause is known. */
@@ -76,9 +71,6 @@ enum prov_reason prov_reason_of(enum hsm_status st);
 #define prov_raise_hsm(prov, st) \
     prov_raise((prov), prov_reason_of(st), "%s", hsm_last_error())
 extern const OSSL_ITEM prov_reasons[];
-
-/* The token, opened by the first caller; NULL and an error raised if not. */
-struct hsm *prov_hsm(struct prov_ctx *prov);
 
 /* ---- keys ---- */
 

@@ -65,38 +65,6 @@ enum prov_reason prov_reason_of(enum hsm_status st)
     return PROV_E_DEVICE;
 }
 
-struct hsm *prov_hsm(struct prov_ctx *prov)
-{
-    const struct hsm_config cfg = { .module = prov->module,
-                                    .token = prov->token,
-                                    .pin_file = prov->pin_file,
-                                    .sessions = prov->sessions,
-                                    .init_args = prov->init_args,
-                                    .transient = prov->transient,
-                                    .wrap_any = prov->wrap_any };
-    enum hsm_status st = HSM_OK;
-    bool refused;
-    struct hsm *h;
-
-    /*
-     * Held over hsm_open(): whoever comes meanwhile needs the token just the
-     * same.  The module's own use of OpenSSL does not come back here.
-     */
-    pthread_mutex_lock(&prov->lock);
-    refused = prov->pin_refused;
-    if (prov->hsm == NULL && !refused) {
-        st = hsm_open(&cfg, &prov->hsm);
-        prov->pin_refused = st == HSM_ERR_PIN;
-    }
-    h = prov->hsm;
-    pthread_mutex_unlock(&prov->lock);
-    if (refused)
-        prov_raise(prov, PROV_E_PIN, "refused before, not sent again");
-    else if (st != HSM_OK)
-        prov_raise_hsm(prov, st);
-    return h;
-}
-
 static const OSSL_ALGORITHM keymgmt_table[] = {
     { "RSA:rsaEncryption:1.2.840.113549.1.1.1",
       "provider=sealed,sealed.sig=jose", prov_rsa_keymgmt_functions,
@@ -185,11 +153,6 @@ static void teardown(void *vprov)
     if (prov->soft_default != NULL)
         OSSL_PROVIDER_unload(prov->soft_default);
     OSSL_LIB_CTX_free(prov->soft);
-    pthread_mutex_destroy(&prov->lock);
-    free(prov->module);
-    free(prov->token);
-    free(prov->pin_file);
-    free(prov->init_args);
     free(prov);
 }
 
@@ -210,22 +173,18 @@ static const OSSL_PARAM *gettable_params(void *vprov)
 }
 
 /* What is known of the token; that it is not opened yet, too. */
-static int get_derive_params(struct prov_ctx *prov, OSSL_PARAM params[])
+static int get_derive_params(const struct prov_ctx *prov, OSSL_PARAM params[])
 {
     OSSL_PARAM *rung = OSSL_PARAM_locate(params, "derive-rung");
     OSSL_PARAM *count = OSSL_PARAM_locate(params, "transient-secrets");
-    struct hsm *h;
 
-    pthread_mutex_lock(&prov->lock);
-    h = prov->hsm;
-    pthread_mutex_unlock(&prov->lock);
     return (rung == NULL
-            || OSSL_PARAM_set_utf8_ptr(rung, h != NULL
-                                                 ? hsm_rung_name(hsm_rung(h))
-                                                 : "token not open"))
+            || OSSL_PARAM_set_utf8_ptr(rung,
+                                       hsm_was_connected(prov->hsm)
+                                           ? hsm_rung_name(hsm_rung(prov->hsm))
+                                           : "token not open"))
            && (count == NULL
-               || OSSL_PARAM_set_ulong(count,
-                                       h != NULL ? hsm_transients(h) : 0));
+               || OSSL_PARAM_set_ulong(count, hsm_transients(prov->hsm)));
 }
 
 static int get_params(void *vprov, OSSL_PARAM params[])
@@ -318,12 +277,6 @@ static bool take_word(const struct prov_ctx *prov, const char *name,
     return false;
 }
 
-static bool copy_text(const char *from, char **to)
-{
-    *to = from != NULL ? strdup(from) : NULL;
-    return from == NULL || *to != NULL;
-}
-
 /* Read our options out of the provider's section; a wrong one names itself. */
 static int configure(struct prov_ctx *prov,
                      OSSL_FUNC_core_get_params_fn *core_get_params)
@@ -334,6 +287,7 @@ static int configure(struct prov_ctx *prov,
     char *module = NULL, *token = NULL, *pin_file = NULL, *sessions = NULL;
     char *init_args = NULL, *derive = NULL, *wrap = NULL, *secrets = NULL;
     char *timeout = NULL, *max = NULL;
+    struct hsm_config cfg = { .sessions = 0 };
     size_t seconds, entries;
     bool travel;
     OSSL_PARAM params[] = {
@@ -358,21 +312,22 @@ static int configure(struct prov_ctx *prov,
         return 0;
     }
     if (!take_number(prov, "sessions", sessions, 1, 1024, SESSIONS_DEFAULT,
-                     &prov->sessions)
+                     &cfg.sessions)
         || !take_number(prov, "handshake-timeout", timeout, 1, 3600,
                         TIMEOUT_DEFAULT, &seconds)
         || !take_number(prov, "sealed-max", max, 16, 1048576, SEALED_DEFAULT,
                         &entries)
-        || !take_word(prov, "derive", derive, derive_words, &prov->transient)
-        || !take_word(prov, "wrap", wrap, wrap_words, &prov->wrap_any)
+        || !take_word(prov, "derive", derive, derive_words, &cfg.transient)
+        || !take_word(prov, "wrap", wrap, wrap_words, &cfg.wrap_any)
         || !take_word(prov, "secrets", secrets, secret_words, &travel))
         return 0;
     prov->tls_seconds = (unsigned)seconds;
     prov->travel = travel ? HSM_TRAVEL_WRAPPED : HSM_TRAVEL_NEVER;
-    if (!copy_text(module, &prov->module)
-        || !copy_text(token != NULL ? token : "pkcs11:", &prov->token)
-        || !copy_text(pin_file, &prov->pin_file)
-        || !copy_text(init_args, &prov->init_args)
+    cfg.module = module;
+    cfg.token = token != NULL ? token : "pkcs11:";
+    cfg.pin_file = pin_file;
+    cfg.init_args = init_args;
+    if (hsm_new(&cfg, &prov->hsm) != HSM_OK
         || (prov->sealed = sealed_table_new(prov->soft, entries)) == NULL) {
         prov_raise(prov, PROV_E_MEMORY, "in OSSL_provider_init()");
         return 0;
@@ -391,7 +346,6 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
     if (prov == NULL)
         return 0;
     prov->core = core;
-    pthread_mutex_init(&prov->lock, NULL);
     for (; in->function_id != 0; in++) {
         if (in->function_id == OSSL_FUNC_CORE_GET_PARAMS)
             core_get_params = OSSL_FUNC_core_get_params(in);

@@ -60,7 +60,7 @@ struct sealed_table *sealed_table_new(OSSL_LIB_CTX *libctx, size_t max)
     t->max = max;
     pthread_mutex_init(&t->lock, NULL);
     t->entries = calloc(max, sizeof(*t->entries));
-    if (t->entries == NULL
+    if (t->entries == NULL || !hsm_fork_guard(&t->lock)
         || RAND_bytes_ex(libctx, t->tag, sizeof(t->tag), 128) != 1
         || RAND_priv_bytes_ex(libctx, t->key, sizeof(t->key), 256) != 1) {
         sealed_table_free(t);
@@ -76,6 +76,7 @@ void sealed_table_free(struct sealed_table *t)
     for (size_t i = 0; t->entries != NULL && i < t->max; i++)
         hsm_secret_free(t->entries[i].secret);
     free(t->entries);
+    hsm_fork_unguard(&t->lock);
     pthread_mutex_destroy(&t->lock);
     OPENSSL_cleanse(t->key, sizeof(t->key));
     free(t);

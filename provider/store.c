@@ -83,13 +83,12 @@ static bool search(struct prov_store *s)
 {
     unsigned classes = classes_of(s->expect);
     enum hsm_status st;
-    struct hsm *h;
 
     s->searched = true;
     s->end = true;
-    if (classes == 0 || (h = prov_hsm(s->prov)) == NULL)
+    if (classes == 0)
         return false;
-    st = hsm_find(h, s->uri, classes, &s->objs, &s->n);
+    st = hsm_find(s->prov->hsm, s->uri, classes, &s->objs, &s->n);
     if (st != HSM_OK) {
         prov_raise_hsm(s->prov, st);
         return false;

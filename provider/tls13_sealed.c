@@ -177,7 +177,7 @@ static int extract_salted(const struct tls13 *k, struct hsm_secret *salt,
 static int extract_unsalted_session(const struct tls13 *k, uint8_t *out)
 {
     uint8_t info[INFO_MAX], hash[HASH_LEN], derived[HASH_LEN];
-    struct hsm *h = prov_hsm(k->head.prov);
+    struct hsm *h = k->head.prov->hsm;
     struct hsm_secret *base = NULL, *secret = NULL;
     size_t len, mac_len = 0;
     enum hsm_status st;
@@ -185,8 +185,7 @@ static int extract_unsalted_session(const struct tls13 *k, uint8_t *out)
 
     if (!named(k, "derived"))
         return 0;
-    if (h == NULL
-        || !EVP_Q_digest(k->head.prov->soft, "SHA256", NULL, "", 0, hash, NULL))
+    if (!EVP_Q_digest(k->head.prov->soft, "SHA256", NULL, "", 0, hash, NULL))
         return 0;
     len = expand_info(k->prefix, k->label, hash, HASH_LEN, HASH_LEN, info);
     if (EVP_Q_mac(k->head.prov->soft, "HMAC", NULL, "SHA256", NULL, k->salt,

@@ -279,7 +279,6 @@ static int wrap_set_ctx_params(void *vc, const OSSL_PARAM params[])
     const char *uri = NULL;
     const OSSL_PARAM *p;
     enum hsm_status st;
-    struct hsm *h;
 
     if (params == NULL)
         return 1;
@@ -296,9 +295,7 @@ static int wrap_set_ctx_params(void *vc, const OSSL_PARAM params[])
             prov_raise(c->prov, PROV_E_PARAM, "key-uri");
             return 0;
         }
-        if ((h = prov_hsm(c->prov)) == NULL)
-            return 0;
-        if ((st = hsm_kek_find(h, uri, &kek)) != HSM_OK) {
+        if ((st = hsm_kek_find(c->prov->hsm, uri, &kek)) != HSM_OK) {
             prov_raise_hsm(c->prov, st);
             return 0;
         }

@@ -103,12 +103,11 @@ static int wrap_sealed(const struct rsa_ctx *c, struct hsm_secret *secret,
 {
     uint8_t n[MODULUS_MAX], e[8];
     size_t n_len, e_len;
-    struct hsm *h = prov_hsm(c->prov);
     enum hsm_status st;
 
-    if (h == NULL || !numbers(c->key->soft, n, &n_len, e, &e_len))
+    if (!numbers(c->key->soft, n, &n_len, e, &e_len))
         return 0;
-    st = hsm_wrap_rsa(h, n, n_len, e, e_len, secret, out, out_len);
+    st = hsm_wrap_rsa(c->prov->hsm, n, n_len, e, e_len, secret, out, out_len);
     if (st != HSM_OK)
         prov_raise_hsm(c->prov, st);
     return st == HSM_OK;

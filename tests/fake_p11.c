@@ -208,6 +208,17 @@ static CK_RV fake_close_session(CK_SESSION_HANDLE h)
     return fake_leave(NULL, s != NULL ? CKR_OK : CKR_SESSION_HANDLE_INVALID);
 }
 
+/* A probe, which like releasing is not counted. */
+static CK_RV fake_get_session_info(CK_SESSION_HANDLE h, CK_SESSION_INFO *info)
+{
+    struct session *s = fake_release(h);
+
+    *info = (CK_SESSION_INFO){ .slotID = s != NULL ? s->slot : 0,
+                               .state = logged_in ? CKS_RO_USER_FUNCTIONS
+                                                  : CKS_RO_PUBLIC_SESSION };
+    return fake_leave(NULL, s != NULL ? CKR_OK : CKR_SESSION_HANDLE_INVALID);
+}
+
 static CK_RV fake_login(CK_SESSION_HANDLE h, CK_USER_TYPE user,
                         CK_UTF8CHAR *pin, CK_ULONG len)
 {
@@ -479,6 +490,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **out)
         .C_OpenSession = fake_open_session,
         .C_CloseSession = fake_close_session,
         .C_CloseAllSessions = fake_close_all_sessions,
+        .C_GetSessionInfo = fake_get_session_info,
         .C_Login = fake_login,
         .C_FindObjectsInit = fake_find_objects_init,
         .C_FindObjects = fake_find_objects,

@@ -2,7 +2,8 @@
 /*
  * Every call into the token fails in turn, for every function of hsm.h: what
  * is written only on success stays as it was, no session leaks, and one that
- * has seen a failure is not used again.
+ * has seen a failure is not used again.  A loss is made good where that can
+ * be; see test_hsm_loss.c.
  */
 #include "hsm_fixture.h"
 #include "internal.h"
@@ -24,6 +25,11 @@ static const struct {
 
 #define UNTOUCHED 0x77
 
+static bool is_loss(enum hsm_status st)
+{
+    return st == HSM_ERR_GONE || st == HSM_ERR_SESSION;
+}
+
 /* One use of the interface; asserts that a failure leaves no trace. */
 typedef enum hsm_status op_fn(struct hsm *h, struct hsm_key *key);
 
@@ -39,7 +45,8 @@ static void fail_each_call(const char *label, op_fn *op, unsigned min_calls)
         do {
             fake_do_reset(++n, faults[i].rv);
             st = op(h, key);
-            assert_int_equal(st, fake->calls >= n ? faults[i].st : HSM_OK);
+            if (st != HSM_OK || fake->calls < n || !is_loss(faults[i].st))
+                assert_int_equal(st, fake->calls >= n ? faults[i].st : HSM_OK);
             assert_int_equal(fake->failed_open, 0);
             /* The anchor, and whatever went back to the pool. */
             assert_in_range(fake->open_sessions, 1, 2);
@@ -232,10 +239,10 @@ static void test_last_error(void **state)
     size_t len = sizeof(sig);
 
     (void)state;
-    fake_do_reset(2, CKR_DEVICE_REMOVED); /* C_SignInit() is the first */
+    fake_do_reset(2, CKR_DEVICE_MEMORY); /* C_SignInit() is the first */
     assert_int_equal(hsm_sign(key, &p, tbs, sizeof(tbs), sig, &len),
-                     HSM_ERR_GONE);
-    assert_string_equal(hsm_last_error(), "C_Sign: CKR_DEVICE_REMOVED (0x32)");
+                     HSM_ERR_MEMORY);
+    assert_string_equal(hsm_last_error(), "C_Sign: CKR_DEVICE_MEMORY (0x31)");
     hsm_key_free(key);
     fixture_close(h);
 }

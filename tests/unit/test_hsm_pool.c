@@ -143,10 +143,10 @@ static void test_waiter_woken_by_failure(void **state)
     pthread_t t[2];
 
     (void)state;
-    fake_do_reset(2, CKR_DEVICE_REMOVED); /* C_SignInit() is the first */
+    fake_do_reset(2, CKR_DEVICE_MEMORY); /* C_SignInit() is the first */
     start_holder_and_waiter(&holder, &waiter, t);
     end_holder_and_waiter(t);
-    assert_int_equal(holder.st, HSM_ERR_GONE);
+    assert_int_equal(holder.st, HSM_ERR_MEMORY);
     assert_int_equal(waiter.st, HSM_OK);
     hsm_key_free(key);
     fixture_close(h);
@@ -160,8 +160,8 @@ static void test_open_failure_frees_place(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        fake_do_reset(1, CKR_SESSION_COUNT);
-        assert_int_equal(hsm_random(h, out, sizeof(out)), HSM_ERR_SESSION);
+        fake_do_reset(1, CKR_DEVICE_MEMORY);
+        assert_int_equal(hsm_random(h, out, sizeof(out)), HSM_ERR_MEMORY);
     }
     fake_do_reset(0, CKR_OK);
     assert_int_equal(hsm_random(h, out, sizeof(out)), HSM_OK);
@@ -200,30 +200,28 @@ static void test_last_error_is_the_threads_own(void **state)
     assert_string_equal(hsm_last_error(), "C_Mine: CKR_DEVICE_ERROR (0x30)");
 }
 
-/* What a child sees, as an exit code; cmocka's asserts are the parent's. */
-static int child_uses(struct hsm *h, struct hsm_key *key)
+/* What a child can do, as an exit code; cmocka's asserts are the parent's. */
+static int child_uses(struct hsm *h, struct hsm_key *key,
+                      struct hsm_secret *secret)
 {
-    struct job j = { h, key, HSM_OK };
+    struct job j = { h, key, HSM_ERR_DEVICE };
     struct hsm_object *objs = NULL;
-    struct hsm_key *made = NULL;
+    uint8_t mac[HSM_MAC_LEN];
     size_t n = 0;
 
     sign_job(&j);
-    if (j.st != HSM_ERR_GONE)
+    if (j.st != HSM_OK)
         return 1;
     random_job(&j);
-    if (j.st != HSM_ERR_GONE)
+    if (j.st != HSM_OK)
         return 2;
-    if (hsm_find(h, "pkcs11:", HSM_PRIVATE, &objs, &n) != HSM_ERR_GONE
-        || objs != NULL)
+    if (hsm_find(h, "pkcs11:", HSM_PRIVATE, &objs, &n) != HSM_OK || n != 2)
         return 3;
-    if (hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, false, "pkcs11:object=x",
-                     &made)
-            != HSM_ERR_GONE
-        || made != NULL)
-        return 4;
-    if (fake->calls != 0)
-        return 5; /* the module's state is the parent's */
+    hsm_objects_free(objs, n);
+    if (hsm_mac(secret, mac, 1, mac) != HSM_ERR_GONE)
+        return 4; /* the parent's */
+    if (fake->logins != 1)
+        return 5;
     return 0;
 }
 
@@ -240,48 +238,89 @@ static void test_fork(void **state)
 {
     struct hsm *h = fixture_open(2);
     struct hsm_key *key = fixture_key(h, "ec");
+    struct hsm_secret *secret = NULL;
     struct job j = { h, key, HSM_ERR_DEVICE };
+    uint8_t mac[HSM_MAC_LEN] = { 1 };
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(hsm_import(h, mac, 32, HSM_TRAVEL_NEVER, &secret), HSM_OK);
+    fake_do_reset(0, CKR_OK);
+    pid = fork();
+    if (pid == 0) {
+        int code = child_uses(h, key, secret);
+
+        hsm_secret_free(secret);
+        hsm_key_free(key);
+        hsm_close(h);
+        _exit(code != 0 ? code : fake->initialized ? 6 : 0);
+    }
+    assert_int_equal(exit_code(pid), 0);
+    assert_int_equal(fake->logins, 0);
+    sign_job(&j); /* the parent's token is as it was */
+    assert_int_equal(j.st, HSM_OK);
+    assert_int_equal(hsm_mac(secret, mac, 1, mac), HSM_OK);
+    hsm_secret_free(secret);
+    hsm_key_free(key);
+    fixture_close(h);
+}
+
+/* A child that never uses it leaves the parent's module alone. */
+static void test_fork_unused(void **state)
+{
+    struct hsm *h = fixture_open(2);
+    struct hsm_key *key = fixture_key(h, "ec");
     pid_t pid;
 
     (void)state;
     fake_do_reset(0, CKR_OK);
     pid = fork();
     if (pid == 0) {
-        int code = child_uses(h, key);
-
         hsm_key_free(key);
         hsm_close(h);
-        _exit(code != 0 ? code : fake->calls == 0 && fake->initialized ? 0 : 6);
+        _exit(fake->calls == 0 && fake->initialized ? 0 : 1);
     }
     assert_int_equal(exit_code(pid), 0);
-    sign_job(&j); /* the parent's token is as it was */
-    assert_int_equal(j.st, HSM_OK);
     hsm_key_free(key);
     fixture_close(h);
 }
 
-/* A thread that waits is not there in the child, but its trace is. */
-static void test_fork_while_waiting(void **state)
+static void *let_go(void *arg)
+{
+    sem_wait(&waits); /* fork() does, for the thread that signs */
+    sem_post(&go);
+    return arg;
+}
+
+/* Whatever other threads are at, no lock is left behind in the child. */
+static void test_fork_while_signing(void **state)
 {
     struct hsm *h = fixture_open(1);
     struct hsm_key *key = fixture_key(h, "ec");
     struct job holder = { h, key, HSM_ERR_DEVICE };
     struct job waiter = { h, key, HSM_ERR_DEVICE };
-    pthread_t t[2];
+    struct job child = { h, key, HSM_ERR_DEVICE };
+    pthread_t t[3];
     pid_t pid;
 
     (void)state;
     start_holder_and_waiter(&holder, &waiter, t);
-    pthread_mutex_lock(&h->pool.lock); /* free: now the waiter does wait */
-    pthread_mutex_unlock(&h->pool.lock);
+    assert_int_equal(pthread_create(&t[2], NULL, let_go, NULL), 0);
     pid = fork();
     if (pid == 0) {
         alarm(10);
+        fake->on_sign = NULL;
+        sign_job(&child);
+        hsm_key_free(key);
         hsm_close(h);
-        _exit(0);
+        _exit(child.st == HSM_OK ? 0 : 1);
     }
-    end_holder_and_waiter(t);
     assert_int_equal(exit_code(pid), 0);
+    pthread_join(t[2], NULL);
+    pthread_join(t[0], NULL);
+    pthread_join(t[1], NULL);
+    fake->on_sign = NULL;
+    assert_int_equal(holder.st, HSM_OK);
     assert_int_equal(waiter.st, HSM_OK);
     hsm_key_free(key);
     fixture_close(h);
@@ -304,7 +343,8 @@ int main(void)
         cmocka_unit_test(test_open_failure_frees_place),
         cmocka_unit_test(test_last_error_is_the_threads_own),
         cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_fork_while_waiting),
+        cmocka_unit_test(test_fork_unused),
+        cmocka_unit_test(test_fork_while_signing),
         cmocka_unit_test(test_one_session_is_enough),
     };
 
