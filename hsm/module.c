@@ -52,15 +52,45 @@ struct hsm_module {
     CK_FUNCTION_LIST *p11;
     PKCS11_CTX *ctx;
     bool forked; /* the parent initialized it, not yet this process */
+    bool twice;  /* our function list has a life of its own, beside libp11's */
     unsigned refs;
 };
 static struct hsm_module *modules; /* guarded by the connecting lock */
 
+/*
+ * For most modules this is C_Initialize() once more, and answered so; but
+ * p11-kit's client makes a new instance at each C_GetFunctionList().
+ */
+static CK_RV initialize_own(struct hsm_module *m, const struct hsm *h)
+{
+    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK,
+                                  .pReserved = h->init_args };
+    CK_RV rv = m->p11->C_Initialize(&args);
+
+    m->twice = rv == CKR_OK;
+    return rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv;
+}
+
 static enum hsm_status initialize(struct hsm_module *m, const struct hsm *h)
 {
-    if (PKCS11_CTX_load(m->ctx, h->path) != 0)
+    int loaded;
+
+    ERR_set_mark(); /* as HSM_CALL() does */
+    loaded = PKCS11_CTX_load(m->ctx, h->path);
+    ERR_pop_to_mark();
+    if (loaded != 0)
         return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", h->path);
-    return HSM_OK;
+    ERR_set_mark();
+    return hsm_status_from_ck("C_Initialize", initialize_own(m, h));
+}
+
+static void finalize(struct hsm_module *m)
+{
+    ERR_set_mark();
+    if (m->twice)
+        (void)m->p11->C_Finalize(NULL);
+    PKCS11_CTX_unload(m->ctx);
+    ERR_pop_to_mark();
 }
 
 /* A second reference to the object beside libp11's, for its functions. */
@@ -115,12 +145,10 @@ static enum hsm_status module_get(struct hsm *h)
 /* In a child; a module that takes no notice of fork() is as it was. */
 static enum hsm_status initialize_forked(struct hsm *h)
 {
-    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK,
-                                  .pReserved = h->init_args };
-    CK_RV rv = h->p11->C_Initialize(&args);
+    CK_RV rv;
 
-    if (rv == CKR_CRYPTOKI_ALREADY_INITIALIZED)
-        rv = CKR_OK;
+    ERR_set_mark();
+    rv = initialize_own(h->module, h);
     h->module->forked = rv != CKR_OK;
     return hsm_status_from_ck("C_Initialize", rv);
 }
@@ -129,20 +157,17 @@ enum hsm_status hsm_module_open(struct hsm *h, bool again)
 {
     enum hsm_status st = HSM_OK;
 
-    ERR_set_mark(); /* as HSM_CALL() does */
     if (h->module == NULL) {
         st = module_get(h);
     } else if (again) {
         hsm_others_freeze(h);
-        PKCS11_CTX_unload(h->module->ctx);
+        finalize(h->module);
         st = initialize(h->module, h);
         h->module->forked = false;
         hsm_others_thaw(h);
     } else if (h->module->forked) {
-        ERR_set_mark();
         st = initialize_forked(h);
     }
-    ERR_pop_to_mark();
     return st;
 }
 
@@ -162,7 +187,7 @@ void hsm_module_close(struct hsm *h)
         p = &(*p)->next;
     *p = m->next;
     if (!m->forked) { /* or else it is the parent's to finalize */
-        PKCS11_CTX_unload(m->ctx);
+        finalize(m);
         PKCS11_CTX_free(m->ctx);
         dlclose(m->dl);
     }

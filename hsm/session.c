@@ -180,7 +180,9 @@ bool hsm_again(struct hsm *h, enum hsm_status st)
 {
     bool try, alive = true;
 
-    if ((st != HSM_ERR_SESSION && st != HSM_ERR_GONE && st != HSM_ERR_DEVICE)
+    /* Who is logged out finds nothing. */
+    if ((st != HSM_ERR_SESSION && st != HSM_ERR_GONE && st != HSM_ERR_DEVICE
+         && st != HSM_ERR_NOT_FOUND)
         || seen == 0) /* no connection was to be had */
         return false;
     pthread_mutex_lock(&h->lock);
@@ -199,5 +201,5 @@ bool hsm_again(struct hsm *h, enum hsm_status st)
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
     hsm_leave();
-    return !alive || st != HSM_ERR_DEVICE;
+    return !alive || st == HSM_ERR_SESSION || st == HSM_ERR_GONE;
 }
