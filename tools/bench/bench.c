@@ -14,11 +14,14 @@
 static void usage(FILE *f)
 {
     fputs("usage: capif-bench --module PATH --label TOKEN [OPTIONS]\n"
+          "       capif-bench [OPTIONS] software\n"
           "\n"
           "  --seconds N     length of a slice (0.25)\n"
           "  --pairs N       slices of each kind (9)\n"
-          "  --threads LIST  numbers of threads (1,2,8)\n"
-          "  --only NAME     ecdsa or rsa\n"
+          "  --threads LIST  numbers of threads (1,2,8; software: 1)\n"
+          "  --only NAME     ecdsa or rsa; for software: digest-fetch,\n"
+          "                  digest, ecdsa, ecdsa-init, x25519, p256, rsa, "
+          "tls\n"
           "  --module PATH   the PKCS#11 module that OPENSSL_CONF names\n"
           "  --label TOKEN   the token's label; its keys: ecdsa and rsa\n",
           f);
@@ -49,6 +52,13 @@ void bench_row(const char *title, const char *what, size_t n_threads,
     printf("%-18s %-15s %7zu %10.0f %10.0f %6.3f  %.3f-%.3f%s\n", title, what,
            n_threads, ref->rate, r->rate, r->ratio, r->low, r->high,
            has_target && r->ratio < BENCH_TARGET ? "  under target" : "");
+    fflush(stdout);
+}
+
+void bench_row_failed(const char *title, const char *what, size_t n_threads)
+{
+    printf("%-18s %-15s %7zu %10s %10s %6s\n", title, what, n_threads, "-", "-",
+           "failed");
     fflush(stdout);
 }
 
@@ -122,6 +132,7 @@ int main(int argc, char **argv)
         { NULL, 0, NULL, 0 },
     };
     struct bench_options o = { .seconds = 0.25, .pairs = 9 };
+    bool software;
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -134,9 +145,10 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    if (argc != optind || o.module == NULL || o.label == NULL) {
+    software = argc - optind == 1 && strcmp(argv[optind], "software") == 0;
+    if (!software && (argc != optind || o.module == NULL || o.label == NULL)) {
         usage(stderr);
         return 1;
     }
-    return bench_token(&o) ? 0 : 1;
+    return (software ? bench_software(&o) : bench_token(&o)) ? 0 : 1;
 }

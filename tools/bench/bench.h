@@ -18,11 +18,13 @@ struct bench_options {
     double seconds;                    /* a slice's */
     size_t pairs;
     size_t threads[BENCH_LIST_MAX];
-    size_t n_threads; /* 0: the usual ones */
+    size_t n_threads; /* 0: the mode's own choice */
 };
 
 /* Signatures of a token's keys: EVP against the module itself. */
 bool bench_token(const struct bench_options *o);
+/* Software keys: OPENSSL_CONF against the default provider alone. */
+bool bench_software(const struct bench_options *o);
 
 bool bench_wanted(const struct bench_options *o, const char *name);
 /* What failed, and OpenSSL's queue of this thread; returns false. */
@@ -32,5 +34,7 @@ void bench_head(const char *reference, const char *measured);
 void bench_row(const char *title, const char *what, size_t n_threads,
                const struct duel_result *ref, const struct duel_result *r,
                bool has_target);
+/* A row whose operation does not work at all. */
+void bench_row_failed(const char *title, const char *what, size_t n_threads);
 
 #endif
