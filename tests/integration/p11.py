@@ -21,7 +21,7 @@ FUNCTIONS = {'C_Initialize': 0, 'C_Finalize': 1, 'C_GetSlotList': 4,
 
 CERT, PUBLIC, PRIVATE = 1, 2, 3  # CKO_
 CLASS, TOKEN, IS_PRIVATE, LABEL, VALUE = 0, 1, 2, 3, 0x11  # CKA_
-CERT_TYPE, KEY_TYPE, SUBJECT, ID = 0x80, 0x100, 0x101, 0x102
+CERT_TYPE, ISSUER, SERIAL, SUBJECT, ID = 0x80, 0x81, 0x82, 0x101, 0x102
 MODULUS, BITS, EXPONENT = 0x120, 0x121, 0x122
 EC_PARAMS, EC_POINT = 0x180, 0x181
 FLAGS = {'SENSITIVE': 0x103, 'ENCRYPT': 0x104, 'DECRYPT': 0x105,
@@ -86,6 +86,21 @@ def der(tag, *parts):
 def der_integer(data):
     data = data.lstrip(b'\0')
     return der(2, (b'\0' if data[0] & 0x80 else b'') + data)
+
+
+def elements(data):
+    """What is in a constructed element, each with its head."""
+    def size(at):
+        n = data[at + 1]
+        if n < 0x80:
+            return 2, n
+        n &= 0x7f
+        return 2 + n, int.from_bytes(data[at + 2:at + 2 + n], 'big')
+    out, at = [], size(0)[0]
+    while at < len(data):
+        out.append(data[at:at + sum(size(at))])
+        at += len(out[-1])
+    return out
 
 
 class Token:
@@ -158,8 +173,7 @@ class Token:
         common = {TOKEN: True, LABEL: label.encode(),
                   ID: hashlib.sha256(label.encode()).digest()[:8]}
         signs = kind != 'x25519'
-        public = dict(common, **{})
-        private = dict(common)
+        public, private = dict(common), dict(common)
         private.update({IS_PRIVATE: True, FLAGS['SENSITIVE']: True,
                         FLAGS['EXTRACTABLE']: False, FLAGS['SIGN']: signs})
         public.update({IS_PRIVATE: False, FLAGS['VERIFY']: signs})
@@ -178,14 +192,15 @@ class Token:
                   c_ulong(len(a)), b, c_ulong(len(b)), byref(c_ulong()),
                   byref(c_ulong()))
 
-    def cert(self, label, path, subject):
+    def cert(self, label, path):
         """The certificate in a DER file goes in beside its key."""
         with open(path, 'rb') as f:
             value = f.read()
+        _, serial, _, issuer, _, subject = elements(elements(value)[0])[:6]
         t = template({CLASS: CERT, CERT_TYPE: 0, TOKEN: True,
                       IS_PRIVATE: False, LABEL: label.encode(), VALUE: value,
                       ID: hashlib.sha256(label.encode()).digest()[:8],
-                      SUBJECT: bytes.fromhex(subject)})
+                      SERIAL: serial, ISSUER: issuer, SUBJECT: subject})
         self.call('C_CreateObject', self.s, t, c_ulong(len(t)),
                   byref(c_ulong()))
 
