@@ -47,7 +47,7 @@ STORE = (
 GENPKEY = (
     Row('genpkey', SIGN, HSM, '''
         token genpkey {genopts} -propquery provider=sealed \
-            -pkeyopt pkcs11_uri:pkcs11:object={kind}-gen >& said
+            -pkeyopt pkcs11_uri:pkcs11:object={kind}-gen > said
         call uri_in said object={kind}-gen
         lacks said 'PRIVATE KEY'
         call export {kind}-gen got
