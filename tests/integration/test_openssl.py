@@ -57,6 +57,7 @@ class Table(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.keys = cls.keys_are()
+        cls.addClassCleanup(cls.keys.stop)
         cls.top, ca = cls.keys.dir, cls.keys.ca
         write(cls.top + '/ca.cnf', CA_CONF)
         write(cls.top + '/ts.cnf', TS_CONF)
@@ -72,10 +73,6 @@ class Table(unittest.TestCase):
         if cls.keys_are is not hsms.Files:
             for kind in cls.keys.kinds:
                 cls.keys.certify_inside(kind)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.keys.stop()
 
     def values(self, kind):
         k = self.keys

@@ -158,11 +158,8 @@ class Programs:
     @classmethod
     def setUpClass(cls):
         cls.keys = cls.keys_are()
+        cls.addClassCleanup(cls.keys.stop)
         cls.ca = cls.keys.ca.crt
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.keys.stop()
 
     def start(self, kind, *argv, cwd=None):
         server = hsms.Running(argv, '%s/%s-%s.log' % (
