@@ -98,7 +98,10 @@ enum hsm_key_type {
     HSM_KEY_RSA,
     HSM_KEY_EC,
     HSM_KEY_ED25519,
+    HSM_KEY_ED448,
+    HSM_KEY_X25519,
 };
+#define HSM_KEY_TYPES 5
 
 enum hsm_curve {
     HSM_CURVE_NONE,
@@ -110,8 +113,8 @@ enum hsm_curve {
 /*
  * What is public about a key; owned by the key.  For RSA, a and b are the
  * modulus and the public exponent, big endian; for EC, a is the uncompressed
- * point of SEC 1 (65, 97 or 133 octets), for Ed25519 the 32 octets of RFC
- * 8032, and b is empty.
+ * point of SEC 1 (65, 97 or 133 octets), for the others the octets of RFC
+ * 8032 and RFC 7748 (32; 57 for Ed448), and b is empty.
  */
 struct hsm_key_info {
     enum hsm_key_type type;
@@ -122,6 +125,8 @@ struct hsm_key_info {
 };
 
 const struct hsm_key_info *hsm_key_info(const struct hsm_key *key);
+/* Its RFC 7512 URI, for people and files; the caller frees it.  Or NULL. */
+char *hsm_key_uri(const struct hsm_key *key);
 struct hsm_key *hsm_key_ref(struct hsm_key *key);
 void hsm_key_free(struct hsm_key *key);
 
@@ -151,7 +156,7 @@ enum hsm_mech {
     HSM_MECH_ECDSA,     /* tbs is the digest; R || S, each as long as n */
     HSM_MECH_RSA_PKCS1, /* tbs is a DigestInfo, or anything shorter than n */
     HSM_MECH_RSA_PSS,   /* tbs is the digest of `hash` */
-    HSM_MECH_EDDSA,     /* tbs is the whole message; 64 octets */
+    HSM_MECH_EDDSA,     /* tbs is the whole message; 64 octets, or 114 */
 };
 
 enum hsm_hash {
@@ -176,6 +181,27 @@ struct hsm_sign_params {
 enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
                          const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
                          size_t *sig_len) HSM_CHECK;
+
+/* RSA decryption: PKCS#1 v1.5, or OAEP with all that follows. */
+struct hsm_decrypt_params {
+    bool oaep;
+    enum hsm_hash hash, mgf1_hash;
+    const uint8_t *label;
+    size_t label_len;
+};
+/* *len is the room in out on entry and the length written on HSM_OK. */
+enum hsm_status hsm_decrypt(struct hsm_key *key,
+                            const struct hsm_decrypt_params *p,
+                            const uint8_t *in, size_t in_len, uint8_t *out,
+                            size_t *len) HSM_CHECK;
+
+/*
+ * The shared secret of ECDH or X25519 with a peer's public key, in the form
+ * of hsm_key_info.a; *len, as above, is that of a coordinate.  It leaves the
+ * token: wiping it is up to the caller.
+ */
+enum hsm_status hsm_ecdh(struct hsm_key *key, const uint8_t *peer,
+                         size_t peer_len, uint8_t *out, size_t *len) HSM_CHECK;
 
 /* ---- secrets: symmetric keys that are derived, and never read ---- */
 
@@ -294,15 +320,20 @@ enum hsm_status hsm_officer_rsa(const struct hsm_config *so, const char *uri,
 /* Fill out with len octets of the token's random numbers. */
 enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len) HSM_CHECK;
 
+/* What a private key may be used for: bits, and nothing else it can be. */
+#define HSM_USE_SIGN    1u
+#define HSM_USE_DECRYPT 2u /* with the value given to the caller */
+#define HSM_USE_DERIVE  4u
+#define HSM_USE_UNWRAP  8u /* of secrets, RSA only */
+
 /*
- * Make a key pair in the token: persistent, sensitive, never extractable;
- * for signatures, or, with transport (RSA only), to unwrap secrets.  bits
- * counts for RSA only, curve for EC only.  uri names the pair by `object` and
- * may give an `id`; one of 16 random octets is made otherwise.
+ * Make a key pair in the token: persistent, sensitive, never extractable.
+ * bits counts for RSA only, curve for EC only.  uri names the pair by `object`
+ * and may give an `id`; one of 16 random octets is made otherwise.
  * HSM_ERR_DENIED if a private key of that name is there already.
  */
 enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
-                             enum hsm_curve curve, size_t bits, bool transport,
+                             enum hsm_curve curve, size_t bits, unsigned use,
                              const char *uri, struct hsm_key **out) HSM_CHECK;
 
 #endif

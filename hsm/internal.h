@@ -192,6 +192,10 @@ void hsm_key_doubt(struct hsm_key *key, enum hsm_status st);
 enum hsm_status hsm_key_handle(struct hsm_key *key, CK_SESSION_HANDLE s,
                                CK_OBJECT_HANDLE *obj) HSM_CHECK;
 
+/* A digest's mechanism, and that of MGF1 with it. */
+CK_MECHANISM_TYPE hsm_hash_mech(enum hsm_hash hash);
+CK_RSA_PKCS_MGF_TYPE hsm_hash_mgf(enum hsm_hash hash);
+
 /* A boolean attribute; false if the object has none such. */
 enum hsm_status hsm_flag(struct hsm *h, CK_SESSION_HANDLE s,
                          CK_OBJECT_HANDLE obj, CK_ATTRIBUTE_TYPE type,

@@ -73,6 +73,7 @@ static CK_RV initialize_own(struct hsm_module *m, const struct hsm *h)
 
 static enum hsm_status initialize(struct hsm_module *m, const struct hsm *h)
 {
+    enum hsm_status st;
     int loaded;
 
     ERR_set_mark(); /* as HSM_CALL() does */
@@ -81,7 +82,10 @@ static enum hsm_status initialize(struct hsm_module *m, const struct hsm *h)
     if (loaded != 0)
         return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", h->path);
     ERR_set_mark();
-    return hsm_status_from_ck("C_Initialize", initialize_own(m, h));
+    st = hsm_status_from_ck("C_Initialize", initialize_own(m, h));
+    if (st != HSM_OK)
+        PKCS11_CTX_unload(m->ctx);
+    return st;
 }
 
 static void finalize(struct hsm_module *m)

@@ -5,6 +5,7 @@
  * it comes from the public key, or else the certificate, of the same CKA_ID.
  */
 #include "internal.h"
+#include "pkcs11_v3.h"
 
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ const struct hsm_curve_name hsm_curve_names[] = {
       133,
       7,
       { 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23 } },
-    /* PKCS#11 3.0 allows the name as well as the OID of RFC 8410. */
+    /* PKCS#11 3.0 allows names as well as the OIDs of RFC 8410. */
     { HSM_KEY_ED25519,
       HSM_CURVE_NONE,
       32,
@@ -40,6 +41,24 @@ const struct hsm_curve_name hsm_curve_names[] = {
       32,
       5,
       { 0x06, 0x03, 0x2b, 0x65, 0x70 } },
+    { HSM_KEY_ED448,
+      HSM_CURVE_NONE,
+      57,
+      12,
+      { 0x13, 0x0a, 'e', 'd', 'w', 'a', 'r', 'd', 's', '4', '4', '8' } },
+    { HSM_KEY_ED448, HSM_CURVE_NONE, 57, 5, { 0x06, 0x03, 0x2b, 0x65, 0x71 } },
+    { HSM_KEY_X25519,
+      HSM_CURVE_NONE,
+      32,
+      12,
+      { 0x13, 0x0a, 'c', 'u', 'r', 'v', 'e', '2', '5', '5', '1', '9' } },
+    { HSM_KEY_X25519, HSM_CURVE_NONE, 32, 5, { 0x06, 0x03, 0x2b, 0x65, 0x6e } },
+    /* NSS softokn's own: 1.3.6.1.4.1.11591.15.1 */
+    { HSM_KEY_X25519,
+      HSM_CURVE_NONE,
+      32,
+      11,
+      { 0x06, 0x09, 0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01 } },
 };
 const size_t hsm_n_curve_names =
     sizeof(hsm_curve_names) / sizeof(hsm_curve_names[0]);
@@ -269,7 +288,8 @@ enum hsm_status hsm_key_load(struct hsm *h, CK_SESSION_HANDLE s,
         ;
     else if (type == CKK_RSA)
         st = rsa_load(h, s, key);
-    else if (type == CKK_EC || type == CKK_EC_EDWARDS)
+    else if (type == CKK_EC || type == CKK_EC_EDWARDS
+             || type == CKK_EC_MONTGOMERY)
         st = ec_load(h, s, cls, key);
     else
         st = hsm_fail(HSM_ERR_MECH, "key type 0x%lx is not supported", type);
@@ -341,6 +361,31 @@ void hsm_key_doubt(struct hsm_key *key, enum hsm_status st)
 const struct hsm_key_info *hsm_key_info(const struct hsm_key *key)
 {
     return &key->info;
+}
+
+char *hsm_key_uri(const struct hsm_key *key)
+{
+    CK_OBJECT_CLASS cls = key->cls;
+    CK_ATTRIBUTE id = { CKA_ID, key->id, key->id_len };
+    CK_ATTRIBUTE label = { CKA_LABEL, key->label, key->label_len };
+    CK_ATTRIBUTE class = { CKA_CLASS, &cls, sizeof(cls) };
+    P11KitUri *uri = p11_kit_uri_new();
+    char *text = NULL, *copy = NULL; /* written on success alone */
+
+    if (uri == NULL)
+        return NULL;
+    memcpy(p11_kit_uri_get_token_info(uri)->label, key->hsm->token.label,
+           sizeof(key->hsm->token.label));
+    if ((key->id_len == 0
+         || p11_kit_uri_set_attribute(uri, &id) == P11_KIT_URI_OK)
+        && (key->label_len == 0
+            || p11_kit_uri_set_attribute(uri, &label) == P11_KIT_URI_OK)
+        && p11_kit_uri_set_attribute(uri, &class) == P11_KIT_URI_OK
+        && p11_kit_uri_format(uri, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, &text)
+               == P11_KIT_URI_OK)
+        copy = text;
+    p11_kit_uri_free(uri);
+    return copy;
 }
 
 struct hsm_key *hsm_key_ref(struct hsm_key *key)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What p11-kit's header lacks of PKCS#11 3.0: the key derivation mechanisms
- * of its sections 6.42 (SP 800-108) and 6.62 (HKDF), values from
- * pkcs11t.h of OASIS.
+ * What p11-kit's header lacks of PKCS#11 3.0: Montgomery curves, and the key
+ * derivation mechanisms of its sections 6.42 (SP 800-108) and 6.62 (HKDF),
+ * values from pkcs11t.h of OASIS.
  */
 #ifndef HSM_PKCS11_V3_H
 #define HSM_PKCS11_V3_H
@@ -53,6 +53,11 @@ typedef struct {
     CK_ULONG ulAdditionalDerivedKeys;
     void *pAdditionalDerivedKeys;
 } CK_SP800_108_KDF_PARAMS;
+#endif
+
+#ifndef CKK_EC_MONTGOMERY
+#define CKK_EC_MONTGOMERY              0x00000041UL
+#define CKM_EC_MONTGOMERY_KEY_PAIR_GEN 0x00001056UL
 #endif
 
 #ifndef CKA_WRAP_WITH_TRUSTED

@@ -16,6 +16,16 @@ static const struct {
     [HSM_HASH_SHA512] = { CKM_SHA512, CKG_MGF1_SHA512 },
 };
 
+CK_MECHANISM_TYPE hsm_hash_mech(enum hsm_hash hash)
+{
+    return hashes[hash].hash;
+}
+
+CK_RSA_PKCS_MGF_TYPE hsm_hash_mgf(enum hsm_hash hash)
+{
+    return hashes[hash].mgf;
+}
+
 static enum hsm_status sign_once(struct hsm_key *key,
                                  const struct hsm_sign_params *p,
                                  const uint8_t *tbs, size_t tbs_len,

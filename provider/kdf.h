@@ -16,6 +16,7 @@ struct prov_kdf {
     struct prov_ctx *prov;
     EVP_KDF_CTX *soft;
     size_t size;
+    bool session; /* sealed.tls=session */
 };
 
 /* soft is the default provider's KDF of that name; NULL if there is none. */
@@ -41,11 +42,12 @@ bool prov_seal(struct prov_ctx *prov, enum hsm_status st,
 
 extern const OSSL_DISPATCH prov_tls13_psk_functions[];
 extern const OSSL_DISPATCH prov_tls13_session_functions[];
+extern const OSSL_DISPATCH prov_prf_psk_functions[];
 extern const OSSL_DISPATCH prov_prf_functions[];
 extern const OSSL_DISPATCH prov_aefpsk_functions[];
 extern const OSSL_DISPATCH prov_3gpp_functions[];
 extern const OSSL_DISPATCH prov_wrap_aes_functions[];
-extern const OSSL_DISPATCH prov_wrap_rsa_functions[];
+extern const OSSL_DISPATCH prov_rsa_asym_functions[];
 extern const OSSL_DISPATCH prov_hmac_keymgmt_functions[];
 extern const OSSL_DISPATCH prov_hmac_sig_functions[];
 

@@ -2,7 +2,8 @@
 /*
  * TLS1-PRF with SHA-256 on sealed secrets (RFC 5246 section 5, design 2).
  * With sealed.tls=session the extended master secret of RFC 7627 comes as a
- * handle, and the plain master secret of RFC 5246 is refused.
+ * handle, and the plain master secret of RFC 5246 is refused; sealed.tls=psk
+ * is there for whoever asks for none, and comes here first.
  */
 #include "kdf.h"
 
@@ -22,14 +23,23 @@ struct prf {
     size_t secret_len, seed_len;
 };
 
-static OSSL_FUNC_kdf_newctx_fn prf_newctx;
+static OSSL_FUNC_kdf_newctx_fn prf_psk_newctx, prf_session_newctx;
 static OSSL_FUNC_kdf_derive_fn prf_derive;
 static OSSL_FUNC_kdf_settable_ctx_params_fn prf_settable_ctx_params;
 static OSSL_FUNC_kdf_set_ctx_params_fn prf_set_ctx_params;
 
-static void *prf_newctx(void *vprov)
+static void *prf_psk_newctx(void *vprov)
 {
     return prov_kdf_new(vprov, "TLS1-PRF", sizeof(struct prf));
+}
+
+static void *prf_session_newctx(void *vprov)
+{
+    struct prf *k = prf_psk_newctx(vprov);
+
+    if (k != NULL)
+        k->head.session = true;
+    return k;
 }
 
 static int refuse(const struct prf *k, const char *why)
@@ -136,9 +146,9 @@ static int prf_derive(void *vk, unsigned char *out, size_t len,
     case SEALED_PLAIN:
         break;
     }
-    if (labelled(k, "extended master secret"))
+    if (k->head.session && labelled(k, "extended master secret"))
         return master_secret(k, out, len);
-    if (labelled(k, "master secret"))
+    if (k->head.session && labelled(k, "master secret"))
         return refuse(k, "RFC 7627 is required");
     return EVP_KDF_derive(k->head.soft, out, len, NULL) > 0;
 }
@@ -199,14 +209,25 @@ static int prf_set_ctx_params(void *vk, const OSSL_PARAM params[])
            && EVP_KDF_CTX_set_params(k->head.soft, params);
 }
 
+#define PRF_COMMON                                                       \
+    { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))prov_kdf_dup },              \
+        { OSSL_FUNC_KDF_FREECTX, (void (*)(void))prov_kdf_free },        \
+        { OSSL_FUNC_KDF_RESET, (void (*)(void))prov_kdf_reset },         \
+        { OSSL_FUNC_KDF_DERIVE, (void (*)(void))prf_derive },            \
+        { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS,                             \
+          (void (*)(void))prf_settable_ctx_params },                     \
+    {                                                                    \
+        OSSL_FUNC_KDF_SET_CTX_PARAMS, (void (*)(void))prf_set_ctx_params \
+    }
+
+const OSSL_DISPATCH prov_prf_psk_functions[] = {
+    { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))prf_psk_newctx },
+    PRF_COMMON,
+    { 0, NULL },
+};
+
 const OSSL_DISPATCH prov_prf_functions[] = {
-    { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))prf_newctx },
-    { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))prov_kdf_dup },
-    { OSSL_FUNC_KDF_FREECTX, (void (*)(void))prov_kdf_free },
-    { OSSL_FUNC_KDF_RESET, (void (*)(void))prov_kdf_reset },
-    { OSSL_FUNC_KDF_DERIVE, (void (*)(void))prf_derive },
-    { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS,
-      (void (*)(void))prf_settable_ctx_params },
-    { OSSL_FUNC_KDF_SET_CTX_PARAMS, (void (*)(void))prf_set_ctx_params },
+    { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))prf_session_newctx },
+    PRF_COMMON,
     { 0, NULL },
 };

@@ -9,7 +9,6 @@
 #include <string.h>
 
 static OSSL_FUNC_kdf_newctx_fn psk_newctx, session_newctx;
-static OSSL_FUNC_kdf_reset_fn tls13_reset;
 static OSSL_FUNC_kdf_derive_fn tls13_derive;
 static OSSL_FUNC_kdf_settable_ctx_params_fn tls13_settable_ctx_params;
 static OSSL_FUNC_kdf_set_ctx_params_fn tls13_set_ctx_params;
@@ -26,17 +25,8 @@ static void *session_newctx(void *vprov)
     struct tls13 *k = psk_newctx(vprov);
 
     if (k != NULL)
-        k->session = true;
+        k->head.session = true;
     return k;
-}
-
-static void tls13_reset(void *vk)
-{
-    struct tls13 *k = vk;
-    bool session = k->session;
-
-    prov_kdf_reset(k);
-    k->session = session;
 }
 
 static int tls13_derive(void *vk, unsigned char *out, size_t len,
@@ -164,7 +154,7 @@ static int tls13_get_ctx_params(void *vk, OSSL_PARAM params[])
 #define TLS13_COMMON                                                       \
     { OSSL_FUNC_KDF_DUPCTX, (void (*)(void))prov_kdf_dup },                \
         { OSSL_FUNC_KDF_FREECTX, (void (*)(void))prov_kdf_free },          \
-        { OSSL_FUNC_KDF_RESET, (void (*)(void))tls13_reset },              \
+        { OSSL_FUNC_KDF_RESET, (void (*)(void))prov_kdf_reset },           \
         { OSSL_FUNC_KDF_DERIVE, (void (*)(void))tls13_derive },            \
         { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS,                               \
           (void (*)(void))tls13_settable_ctx_params },                     \

@@ -5,6 +5,7 @@
 #include "prov.h"
 
 #include <openssl/bn.h>
+#include <openssl/core_object.h>
 #include <openssl/param_build.h>
 #include <stdlib.h>
 
@@ -17,6 +18,10 @@ const char *prov_key_type_name(enum hsm_key_type type)
         return "EC";
     case HSM_KEY_ED25519:
         return "ED25519";
+    case HSM_KEY_ED448:
+        return "ED448";
+    case HSM_KEY_X25519:
+        return "X25519";
     }
     return NULL;
 }
@@ -78,7 +83,7 @@ out:
     return pkey;
 }
 
-struct prov_key *prov_key_from_hsm(struct prov_ctx *prov, struct hsm_key *hsm)
+struct prov_key *prov_key_new(struct prov_ctx *prov, enum hsm_key_type type)
 {
     struct prov_key *key = calloc(1, sizeof(*key));
 
@@ -88,7 +93,16 @@ struct prov_key *prov_key_from_hsm(struct prov_ctx *prov, struct hsm_key *hsm)
     }
     atomic_init(&key->refs, 1);
     key->prov = prov;
-    key->type = hsm_key_info(hsm)->type;
+    key->type = type;
+    return key;
+}
+
+struct prov_key *prov_key_from_hsm(struct prov_ctx *prov, struct hsm_key *hsm)
+{
+    struct prov_key *key = prov_key_new(prov, hsm_key_info(hsm)->type);
+
+    if (key == NULL)
+        return NULL;
     if ((key->soft = soft_from_info(prov, hsm_key_info(hsm))) == NULL) {
         prov_raise(prov, PROV_E_KEY, "%s", prov_key_type_name(key->type));
         free(key);
@@ -112,4 +126,25 @@ void prov_key_free(struct prov_key *key)
     EVP_PKEY_free(key->soft);
     hsm_key_free(key->hsm);
     free(key);
+}
+
+int prov_key_give(struct prov_ctx *prov, struct hsm_key *hsm, OSSL_CALLBACK *cb,
+                  void *arg)
+{
+    struct prov_key *key = prov_key_from_hsm(prov, hsm);
+    int type = OSSL_OBJECT_PKEY, ok;
+    char *name;
+
+    if (key == NULL)
+        return 0;
+    name = (char *)(uintptr_t)prov_key_type_name(key->type);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, name, 0),
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
+        OSSL_PARAM_END,
+    };
+    ok = cb(params, arg);
+    prov_key_free(key); /* keymgmt's load took it and left NULL, or not */
+    return ok;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Key management for RSA, EC and Ed25519: one set of functions, since all
- * that differs is left to the default provider's key of the same type.
+ * Key management: one set of functions for all types, since all that differs
+ * is left to the default provider's key of the same type.
  */
 #include "prov.h"
 
@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new;
+static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new, ed448_new,
+    x25519_new;
 static OSSL_FUNC_keymgmt_free_fn key_free;
 static OSSL_FUNC_keymgmt_load_fn key_load;
 static OSSL_FUNC_keymgmt_dup_fn key_dup;
@@ -23,38 +24,30 @@ static OSSL_FUNC_keymgmt_import_fn key_import;
 static OSSL_FUNC_keymgmt_export_fn key_export;
 static OSSL_FUNC_keymgmt_import_types_fn key_types;
 static OSSL_FUNC_keymgmt_query_operation_name_fn ec_query_operation_name;
-static OSSL_FUNC_keymgmt_gen_init_fn rsa_gen_init, ec_gen_init,
-    ed25519_gen_init;
-static OSSL_FUNC_keymgmt_gen_set_params_fn gen_set_params;
-static OSSL_FUNC_keymgmt_gen_settable_params_fn gen_settable_params;
-static OSSL_FUNC_keymgmt_gen_fn gen;
-static OSSL_FUNC_keymgmt_gen_cleanup_fn gen_cleanup;
-
-static struct prov_key *key_new(struct prov_ctx *prov, enum hsm_key_type type)
-{
-    struct prov_key *key = calloc(1, sizeof(*key));
-
-    if (key == NULL)
-        return NULL;
-    atomic_init(&key->refs, 1);
-    key->prov = prov;
-    key->type = type;
-    return key;
-}
 
 static void *rsa_new(void *vprov)
 {
-    return key_new(vprov, HSM_KEY_RSA);
+    return prov_key_new(vprov, HSM_KEY_RSA);
 }
 
 static void *ec_new(void *vprov)
 {
-    return key_new(vprov, HSM_KEY_EC);
+    return prov_key_new(vprov, HSM_KEY_EC);
 }
 
 static void *ed25519_new(void *vprov)
 {
-    return key_new(vprov, HSM_KEY_ED25519);
+    return prov_key_new(vprov, HSM_KEY_ED25519);
+}
+
+static void *ed448_new(void *vprov)
+{
+    return prov_key_new(vprov, HSM_KEY_ED448);
+}
+
+static void *x25519_new(void *vprov)
+{
+    return prov_key_new(vprov, HSM_KEY_X25519);
 }
 
 static void key_free(void *vkey)
@@ -202,229 +195,39 @@ static const char *ec_query_operation_name(int op)
     }
 }
 
-/* ---- generation: in the token where a URI names the pair to be made ---- */
-
-struct gen_ctx {
-    struct prov_ctx *prov;
-    enum hsm_key_type type;
-    enum hsm_curve curve;
-    size_t bits;
-    bool transport;
-    char *uri;
-};
-
-static void *gen_init(struct prov_ctx *prov, enum hsm_key_type type,
-                      int selection, const OSSL_PARAM params[])
-{
-    struct gen_ctx *g;
-
-    if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR)
-        || (g = calloc(1, sizeof(*g))) == NULL)
-        return NULL;
-    g->prov = prov;
-    g->type = type;
-    g->curve = type == HSM_KEY_EC ? HSM_CURVE_P256 : HSM_CURVE_NONE;
-    g->bits = 2048;
-    if (!gen_set_params(g, params)) {
-        gen_cleanup(g);
-        return NULL;
-    }
-    return g;
-}
-
-static void *rsa_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
-{
-    return gen_init(vprov, HSM_KEY_RSA, selection, p);
-}
-
-static void *ec_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
-{
-    return gen_init(vprov, HSM_KEY_EC, selection, p);
-}
-
-static void *ed25519_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
-{
-    return gen_init(vprov, HSM_KEY_ED25519, selection, p);
-}
-
-static bool curve_by_name(const char *name, enum hsm_curve *curve)
-{
-    static const struct {
-        const char *name;
-        enum hsm_curve curve;
-    } names[] = {
-        { "P-256", HSM_CURVE_P256 },     { "prime256v1", HSM_CURVE_P256 },
-        { "secp256r1", HSM_CURVE_P256 }, { "P-384", HSM_CURVE_P384 },
-        { "secp384r1", HSM_CURVE_P384 }, { "P-521", HSM_CURVE_P521 },
-        { "secp521r1", HSM_CURVE_P521 },
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (OPENSSL_strcasecmp(names[i].name, name) == 0) {
-            *curve = names[i].curve;
-            return true;
-        }
-    }
-    return false;
-}
-
-static int gen_set_params(void *vg, const OSSL_PARAM params[])
-{
-    struct gen_ctx *g = vg;
-    const char *text = NULL;
-    enum hsm_curve curve = g->curve; /* committed last: all or nothing */
-    size_t bits = g->bits;
-    bool transport = g->transport;
-    char *uri = NULL;
-    const OSSL_PARAM *p;
-
-    if (params == NULL)
-        return 1;
-    p = OSSL_PARAM_locate_const(params, "pkcs11_key_usage");
-    if (p != NULL) {
-        if (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL)
-            goto bad;
-        transport = strcmp(text, "keyTransport") == 0;
-        if (!transport && strcmp(text, "digitalSignature") != 0)
-            goto bad;
-    }
-    p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
-    if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
-            || !curve_by_name(text, &curve)))
-        goto bad;
-    p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_BITS);
-    if (p != NULL
-        && (!OSSL_PARAM_get_size_t(p, &bits) || bits < 2048 || bits > 16384))
-        goto bad;
-    p = OSSL_PARAM_locate_const(params, "pkcs11_uri");
-    if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
-            || (uri = strdup(text)) == NULL))
-        goto bad;
-    g->curve = curve;
-    g->bits = bits;
-    g->transport = transport;
-    if (uri != NULL) {
-        free(g->uri);
-        g->uri = uri;
-    }
-    return 1;
-bad:
-    prov_raise(g->prov, PROV_E_PARAM, "%s", p->key);
-    return 0;
-}
-
-static const OSSL_PARAM *gen_settable_params(void *vg, void *vprov)
-{
-    static const OSSL_PARAM table[] = {
-        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
-        OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, NULL),
-        OSSL_PARAM_utf8_string("pkcs11_uri", NULL, 0),
-        OSSL_PARAM_utf8_string("pkcs11_key_usage", NULL, 0),
-        OSSL_PARAM_END,
-    };
-
-    (void)vg;
-    (void)vprov;
-    return table;
-}
-
-static struct prov_key *gen_in_token(const struct gen_ctx *g)
-{
-    struct prov_key *key = NULL;
-    struct hsm_key *hsm = NULL;
-    enum hsm_status st;
-
-    st = hsm_generate(g->prov->hsm, g->type, g->curve, g->bits, g->transport,
-                      g->uri, &hsm);
-    if (st == HSM_OK)
-        key = prov_key_from_hsm(g->prov, hsm);
-    else
-        prov_raise_hsm(g->prov, st);
-    hsm_key_free(hsm);
-    return key;
-}
-
-/* Whoever did not ask for the token gets an ordinary key. */
-static struct prov_key *gen_soft(const struct gen_ctx *g)
-{
-    static const char *const groups[] = {
-        [HSM_CURVE_NONE] = "",
-        [HSM_CURVE_P256] = "P-256",
-        [HSM_CURVE_P384] = "P-384",
-        [HSM_CURVE_P521] = "P-521",
-    };
-    struct prov_key *key = key_new(g->prov, g->type);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(
-        g->prov->soft, prov_key_type_name(g->type), NULL);
-    int ok = key != NULL && ctx != NULL && EVP_PKEY_keygen_init(ctx) > 0;
-
-    if (g->type == HSM_KEY_RSA)
-        ok = ok && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)g->bits) > 0;
-    else if (g->type == HSM_KEY_EC)
-        ok = ok && EVP_PKEY_CTX_set_group_name(ctx, groups[g->curve]) > 0;
-    ok = ok && EVP_PKEY_generate(ctx, &key->soft) > 0;
-    EVP_PKEY_CTX_free(ctx);
-    if (!ok) {
-        prov_key_free(key);
-        return NULL;
-    }
-    key->soft_private = true;
-    return key;
-}
-
-static void *gen(void *vg, OSSL_CALLBACK *cb, void *arg)
-{
-    const struct gen_ctx *g = vg;
-
-    (void)cb;
-    (void)arg;
-    return g->uri != NULL ? gen_in_token(g) : gen_soft(g);
-}
-
-static void gen_cleanup(void *vg)
-{
-    struct gen_ctx *g = vg;
-
-    if (g == NULL)
-        return;
-    free(g->uri);
-    free(g);
-}
-
-#define KEYMGMT_COMMON                                                        \
-    { OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))key_free },                     \
-        { OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))key_load },                 \
-        { OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))key_dup },                   \
-        { OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))key_has },                   \
-        { OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))key_match },               \
-        { OSSL_FUNC_KEYMGMT_VALIDATE, (void (*)(void))key_validate },         \
-        { OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))key_get_params },     \
-        { OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS,                                  \
-          (void (*)(void))key_gettable_params },                              \
-        { OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))key_import },             \
-        { OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))key_types },        \
-        { OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))key_export },             \
-        { OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))key_types },        \
-        { OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS, (void (*)(void))gen_set_params }, \
-        { OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS,                              \
-          (void (*)(void))gen_settable_params },                              \
-        { OSSL_FUNC_KEYMGMT_GEN, (void (*)(void))gen },                       \
-    {                                                                         \
-        OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))gen_cleanup            \
+#define KEYMGMT_COMMON                                                    \
+    { OSSL_FUNC_KEYMGMT_FREE, (void (*)(void))key_free },                 \
+        { OSSL_FUNC_KEYMGMT_LOAD, (void (*)(void))key_load },             \
+        { OSSL_FUNC_KEYMGMT_DUP, (void (*)(void))key_dup },               \
+        { OSSL_FUNC_KEYMGMT_HAS, (void (*)(void))key_has },               \
+        { OSSL_FUNC_KEYMGMT_MATCH, (void (*)(void))key_match },           \
+        { OSSL_FUNC_KEYMGMT_VALIDATE, (void (*)(void))key_validate },     \
+        { OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))key_get_params }, \
+        { OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS,                              \
+          (void (*)(void))key_gettable_params },                          \
+        { OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))key_import },         \
+        { OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))key_types },    \
+        { OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))key_export },         \
+        { OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))key_types },    \
+        { OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS,                               \
+          (void (*)(void))prov_gen_set_params },                          \
+        { OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS,                          \
+          (void (*)(void))prov_gen_settable_params },                     \
+        { OSSL_FUNC_KEYMGMT_GEN, (void (*)(void))prov_gen },              \
+    {                                                                     \
+        OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))prov_gen_cleanup   \
     }
 
 const OSSL_DISPATCH prov_rsa_keymgmt_functions[] = {
     { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))rsa_new },
-    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))rsa_gen_init },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))prov_rsa_gen_init },
     KEYMGMT_COMMON,
     { 0, NULL },
 };
 
 const OSSL_DISPATCH prov_ec_keymgmt_functions[] = {
     { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ec_new },
-    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))ec_gen_init },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))prov_ec_gen_init },
     { OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME,
       (void (*)(void))ec_query_operation_name },
     KEYMGMT_COMMON,
@@ -433,7 +236,21 @@ const OSSL_DISPATCH prov_ec_keymgmt_functions[] = {
 
 const OSSL_DISPATCH prov_ed25519_keymgmt_functions[] = {
     { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ed25519_new },
-    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))ed25519_gen_init },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))prov_ed25519_gen_init },
+    KEYMGMT_COMMON,
+    { 0, NULL },
+};
+
+const OSSL_DISPATCH prov_ed448_keymgmt_functions[] = {
+    { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))ed448_new },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))prov_ed448_gen_init },
+    KEYMGMT_COMMON,
+    { 0, NULL },
+};
+
+const OSSL_DISPATCH prov_x25519_keymgmt_functions[] = {
+    { OSSL_FUNC_KEYMGMT_NEW, (void (*)(void))x25519_new },
+    { OSSL_FUNC_KEYMGMT_GEN_INIT, (void (*)(void))prov_x25519_gen_init },
     KEYMGMT_COMMON,
     { 0, NULL },
 };

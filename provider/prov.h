@@ -83,12 +83,26 @@ struct prov_key {
     struct hsm_key *hsm;
 };
 
-/* OpenSSL's name of the type: "RSA", "EC", "ED25519". */
+/* OpenSSL's name of the type: "RSA", "EC", "ED25519"... */
 const char *prov_key_type_name(enum hsm_key_type type);
 /* The key for what hsm_find() found; takes a reference of its own. */
 struct prov_key *prov_key_from_hsm(struct prov_ctx *prov, struct hsm_key *hsm);
+/* Hand it to OpenSSL, which asked a store or a decoder for it. */
+int prov_key_give(struct prov_ctx *prov, struct hsm_key *hsm, OSSL_CALLBACK *cb,
+                  void *arg);
+/* An empty one, for OpenSSL to import into. */
+struct prov_key *prov_key_new(struct prov_ctx *prov, enum hsm_key_type type);
 struct prov_key *prov_key_ref(struct prov_key *key);
 void prov_key_free(struct prov_key *key);
+
+/* ---- generation (keygen.c), as keymgmt.c's tables have it ---- */
+
+OSSL_FUNC_keymgmt_gen_init_fn prov_rsa_gen_init, prov_ec_gen_init,
+    prov_ed25519_gen_init, prov_ed448_gen_init, prov_x25519_gen_init;
+OSSL_FUNC_keymgmt_gen_set_params_fn prov_gen_set_params;
+OSSL_FUNC_keymgmt_gen_settable_params_fn prov_gen_settable_params;
+OSSL_FUNC_keymgmt_gen_fn prov_gen;
+OSSL_FUNC_keymgmt_gen_cleanup_fn prov_gen_cleanup;
 
 /* ---- signatures ---- */
 
@@ -117,6 +131,8 @@ int prov_sig_digest_init(struct prov_sig *sig, const char *md, void *vkey,
 int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len);
 /* The digest of all updates; room is EVP_MAX_MD_SIZE. */
 int prov_sig_digest_end(struct prov_sig *sig, unsigned char *out, size_t *len);
+/* The digest as hsm.h names it; false if it is none of those. */
+bool prov_hash_of(const EVP_MD *md, enum hsm_hash *hash);
 /* A context of the software key, with digest and padding as in sig. */
 EVP_PKEY_CTX *prov_sig_soft(const struct prov_sig *sig, bool verify);
 int prov_sig_get_params(const struct prov_sig *sig, OSSL_PARAM params[],
@@ -128,6 +144,18 @@ extern const OSSL_DISPATCH prov_store_functions[];
 extern const OSSL_DISPATCH prov_rsa_keymgmt_functions[];
 extern const OSSL_DISPATCH prov_ec_keymgmt_functions[];
 extern const OSSL_DISPATCH prov_ed25519_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_ed448_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_x25519_keymgmt_functions[];
+extern const OSSL_DISPATCH prov_ecdh_functions[];
+extern const OSSL_DISPATCH prov_rand_functions[];
+extern const OSSL_DISPATCH prov_text_encoder_functions[];
+extern const OSSL_DISPATCH prov_pem_encoder_functions[];
+extern const OSSL_DISPATCH prov_pem_decoder_functions[];
+extern const OSSL_DISPATCH prov_rsa_decoder_functions[];
+extern const OSSL_DISPATCH prov_ec_decoder_functions[];
+extern const OSSL_DISPATCH prov_ed25519_decoder_functions[];
+extern const OSSL_DISPATCH prov_ed448_decoder_functions[];
+extern const OSSL_DISPATCH prov_x25519_decoder_functions[];
 extern const OSSL_DISPATCH prov_rsa_sig_functions[];
 extern const OSSL_DISPATCH prov_ecdsa_sig_functions[];
 extern const OSSL_DISPATCH prov_ecdsa_jose_sig_functions[];

@@ -65,14 +65,23 @@ enum prov_reason prov_reason_of(enum hsm_status st)
     return PROV_E_DEVICE;
 }
 
+#define NAMES_RSA     "RSA:rsaEncryption:1.2.840.113549.1.1.1"
+#define NAMES_EC      "EC:id-ecPublicKey:1.2.840.10045.2.1"
+#define NAMES_ED25519 "ED25519:1.3.101.112"
+#define NAMES_ED448   "ED448:1.3.101.113"
+#define NAMES_X25519  "X25519:1.3.101.110"
+#define JOSE          "provider=sealed,sealed.sig=jose"
+
 static const OSSL_ALGORITHM keymgmt_table[] = {
-    { "RSA:rsaEncryption:1.2.840.113549.1.1.1",
-      "provider=sealed,sealed.sig=jose", prov_rsa_keymgmt_functions,
+    { NAMES_RSA, JOSE, prov_rsa_keymgmt_functions,
       "RSA keys in a PKCS#11 token" },
-    { "EC:id-ecPublicKey:1.2.840.10045.2.1", "provider=sealed,sealed.sig=jose",
-      prov_ec_keymgmt_functions, "EC keys in a PKCS#11 token" },
-    { "ED25519:1.3.101.112", "provider=sealed,sealed.sig=jose",
-      prov_ed25519_keymgmt_functions, "Ed25519 keys in a PKCS#11 token" },
+    { NAMES_EC, JOSE, prov_ec_keymgmt_functions, "EC keys in a PKCS#11 token" },
+    { NAMES_ED25519, JOSE, prov_ed25519_keymgmt_functions,
+      "Ed25519 keys in a PKCS#11 token" },
+    { NAMES_ED448, JOSE, prov_ed448_keymgmt_functions,
+      "Ed448 keys in a PKCS#11 token" },
+    { NAMES_X25519, "provider=sealed", prov_x25519_keymgmt_functions,
+      "X25519 keys in a PKCS#11 token" },
     { "HMAC", "provider=sealed,sealed.tls=psk", prov_hmac_keymgmt_functions,
       "HMAC keys, plain or sealed" },
     { "HMAC", "provider=sealed,sealed.tls=session", prov_hmac_keymgmt_functions,
@@ -82,15 +91,16 @@ static const OSSL_ALGORITHM keymgmt_table[] = {
 
 /* A JWS wants ECDSA as R || S; for the others both forms are the same. */
 static const OSSL_ALGORITHM signature_table[] = {
-    { "RSA:rsaEncryption:1.2.840.113549.1.1.1",
-      "provider=sealed,sealed.sig=jose", prov_rsa_sig_functions,
+    { NAMES_RSA, JOSE, prov_rsa_sig_functions,
       "RSA signatures by a PKCS#11 token" },
     { "ECDSA", "provider=sealed", prov_ecdsa_sig_functions,
       "ECDSA signatures by a PKCS#11 token" },
-    { "ECDSA", "provider=sealed,sealed.sig=jose", prov_ecdsa_jose_sig_functions,
+    { "ECDSA", JOSE, prov_ecdsa_jose_sig_functions,
       "ECDSA signatures by a PKCS#11 token, R || S of RFC 7518" },
-    { "ED25519:1.3.101.112", "provider=sealed,sealed.sig=jose",
-      prov_eddsa_sig_functions, "Ed25519 signatures by a PKCS#11 token" },
+    { NAMES_ED25519, JOSE, prov_eddsa_sig_functions,
+      "Ed25519 signatures by a PKCS#11 token" },
+    { NAMES_ED448, JOSE, prov_eddsa_sig_functions,
+      "Ed448 signatures by a PKCS#11 token" },
     { "HMAC", "provider=sealed,sealed.tls=psk", prov_hmac_sig_functions,
       "HMAC of plain and sealed keys" },
     { "HMAC", "provider=sealed,sealed.tls=session", prov_hmac_sig_functions,
@@ -98,9 +108,53 @@ static const OSSL_ALGORITHM signature_table[] = {
     { NULL, NULL, NULL, NULL },
 };
 
+static const OSSL_ALGORITHM keyexch_table[] = {
+    { "ECDH", "provider=sealed", prov_ecdh_functions,
+      "ECDH by a PKCS#11 token" },
+    { NAMES_X25519, "provider=sealed", prov_ecdh_functions,
+      "X25519 by a PKCS#11 token" },
+    { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM rand_table[] = {
+    { "PKCS11-RAND", "provider=sealed", prov_rand_functions,
+      "random numbers of a PKCS#11 token" },
+    { NULL, NULL, NULL, NULL },
+};
+
+#define ENCODERS(names)                                                    \
+    { names, "provider=sealed,output=pem,structure=PrivateKeyInfo",        \
+      prov_pem_encoder_functions, "the URI of a key in a token" },         \
+    {                                                                      \
+        names, "provider=sealed,output=text", prov_text_encoder_functions, \
+            "the URI and public part of a key in a token"                  \
+    }
+
+static const OSSL_ALGORITHM encoder_table[] = {
+    ENCODERS(NAMES_RSA),   ENCODERS(NAMES_EC),     ENCODERS(NAMES_ED25519),
+    ENCODERS(NAMES_ED448), ENCODERS(NAMES_X25519), { NULL, NULL, NULL, NULL },
+};
+
+static const OSSL_ALGORITHM decoder_table[] = {
+    { "DER", "provider=sealed,input=pem", prov_pem_decoder_functions,
+      "PEM of a key's URI" },
+    { NAMES_RSA, "provider=sealed,input=der", prov_rsa_decoder_functions,
+      "DER of an RSA key's URI" },
+    { NAMES_EC, "provider=sealed,input=der", prov_ec_decoder_functions,
+      "DER of an EC key's URI" },
+    { NAMES_ED25519, "provider=sealed,input=der",
+      prov_ed25519_decoder_functions, "DER of an Ed25519 key's URI" },
+    { NAMES_ED448, "provider=sealed,input=der", prov_ed448_decoder_functions,
+      "DER of an Ed448 key's URI" },
+    { NAMES_X25519, "provider=sealed,input=der", prov_x25519_decoder_functions,
+      "DER of an X25519 key's URI" },
+    { NULL, NULL, NULL, NULL },
+};
+
 /*
- * libssl's own are chosen by a property that nothing else defines, so that
- * nothing else comes here by accident.
+ * libssl's own are chosen by a property that nothing else defines.  A query
+ * without properties comes here only where we are asked first, and then to
+ * the first of a name, which with plain secrets is as any other.
  */
 static const OSSL_ALGORITHM kdf_table[] = {
     { "TLS13-KDF", "provider=sealed,sealed.tls=psk", prov_tls13_psk_functions,
@@ -108,6 +162,8 @@ static const OSSL_ALGORITHM kdf_table[] = {
     { "TLS13-KDF", "provider=sealed,sealed.tls=session",
       prov_tls13_session_functions,
       "TLS 1.3 key schedule with sealed secrets" },
+    { "TLS1-PRF", "provider=sealed,sealed.tls=psk", prov_prf_psk_functions,
+      "TLS 1.2 PRF" },
     { "TLS1-PRF", "provider=sealed,sealed.tls=session", prov_prf_functions,
       "TLS 1.2 PRF with a sealed master secret" },
     { "AEFPSK", "provider=sealed", prov_aefpsk_functions,
@@ -125,8 +181,8 @@ static const OSSL_ALGORITHM cipher_table[] = {
 };
 
 static const OSSL_ALGORITHM asym_cipher_table[] = {
-    { "RSA:rsaEncryption:1.2.840.113549.1.1.1", "provider=sealed",
-      prov_wrap_rsa_functions, "RSA-OAEP of sealed secrets" },
+    { NAMES_RSA, "provider=sealed", prov_rsa_asym_functions,
+      "RSA decryption by a PKCS#11 token" },
     { NULL, NULL, NULL, NULL },
 };
 
@@ -221,6 +277,14 @@ static const OSSL_ALGORITHM *query_operation(void *vprov, int op, int *no_cache)
         return cipher_table;
     case OSSL_OP_ASYM_CIPHER:
         return asym_cipher_table;
+    case OSSL_OP_KEYEXCH:
+        return keyexch_table;
+    case OSSL_OP_RAND:
+        return rand_table;
+    case OSSL_OP_ENCODER:
+        return encoder_table;
+    case OSSL_OP_DECODER:
+        return decoder_table;
     case OSSL_OP_STORE:
         return store_table;
     default:
@@ -342,6 +406,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
 {
     OSSL_FUNC_core_get_params_fn *core_get_params = NULL;
     struct prov_ctx *prov = calloc(1, sizeof(*prov));
+    const OSSL_DISPATCH *const core_functions = in;
 
     if (prov == NULL)
         return 0;
@@ -358,7 +423,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
     }
     if (core_get_params == NULL || prov->new_error == NULL
         || prov->set_error_debug == NULL || prov->vset_error == NULL
-        || (prov->soft = OSSL_LIB_CTX_new()) == NULL
+        || (prov->soft = OSSL_LIB_CTX_new_from_dispatch(core, core_functions))
+               == NULL
         || (prov->soft_default = OSSL_PROVIDER_load(prov->soft, "default"))
                == NULL
         || !configure(prov, core_get_params)) {

@@ -183,3 +183,23 @@ int prov_sig_get_params(const struct prov_sig *sig, OSSL_PARAM params[],
             p, sig->md != NULL ? EVP_MD_get0_name(sig->md) : "");
     return ok;
 }
+
+bool prov_hash_of(const EVP_MD *md, enum hsm_hash *hash)
+{
+    static const struct {
+        const char *name;
+        enum hsm_hash hash;
+    } names[] = {
+        { "SHA1", HSM_HASH_SHA1 },       { "SHA2-224", HSM_HASH_SHA224 },
+        { "SHA2-256", HSM_HASH_SHA256 }, { "SHA2-384", HSM_HASH_SHA384 },
+        { "SHA2-512", HSM_HASH_SHA512 },
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (md != NULL && EVP_MD_is_a(md, names[i].name)) {
+            *hash = names[i].hash;
+            return true;
+        }
+    }
+    return false;
+}

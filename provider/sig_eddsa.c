@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ed25519 (RFC 8032): the whole message goes to the token at once, since
- * pure EdDSA reads it twice.
+ * Ed25519 and Ed448 (RFC 8032): the whole message goes to the token at once,
+ * since pure EdDSA reads it twice.
  */
 #include "prov.h"
 
 #include <openssl/x509.h>
-
-#define SIG_LEN 64
 
 static OSSL_FUNC_signature_digest_sign_init_fn eddsa_init;
 static OSSL_FUNC_signature_digest_sign_fn eddsa_sign;
@@ -21,7 +19,7 @@ static int eddsa_init(void *vsig, const char *md, void *vkey,
     struct prov_sig *sig = vsig;
 
     if (md != NULL && md[0] != '\0') {
-        prov_raise(sig->prov, PROV_E_DIGEST, "Ed25519 takes none");
+        prov_raise(sig->prov, PROV_E_DIGEST, "EdDSA takes none");
         return 0;
     }
     return prov_sig_init(sig, vkey, params);
@@ -32,19 +30,20 @@ static int eddsa_sign(void *vsig, unsigned char *out, size_t *out_len,
 {
     const struct hsm_sign_params p = { .mech = HSM_MECH_EDDSA };
     struct prov_sig *sig = vsig;
+    size_t want = (size_t)EVP_PKEY_get_size(sig->key->soft);
     EVP_MD_CTX *ctx;
     enum hsm_status st;
     int ok;
 
     if (out == NULL) {
-        *out_len = SIG_LEN;
+        *out_len = want;
         return 1;
     }
-    if (room < SIG_LEN) {
-        prov_raise(sig->prov, PROV_E_LENGTH, "Ed25519");
+    if (room < want) {
+        prov_raise(sig->prov, PROV_E_LENGTH, "EdDSA");
         return 0;
     }
-    *out_len = SIG_LEN;
+    *out_len = want;
     if (sig->key->hsm != NULL) {
         st = hsm_sign(sig->key->hsm, &p, tbs, tbs_len, out, out_len);
         if (st != HSM_OK)
@@ -76,10 +75,11 @@ static int eddsa_verify(void *vsig, const unsigned char *in, size_t in_len,
 
 static int eddsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
 {
+    const struct prov_sig *sig = vsig;
+    int nid = sig->key->type == HSM_KEY_ED448 ? NID_ED448 : NID_ED25519;
     X509_ALGOR *alg = X509_ALGOR_new();
-    int ok =
-        alg != NULL
-        && X509_ALGOR_set0(alg, OBJ_nid2obj(NID_ED25519), V_ASN1_UNDEF, NULL);
+    int ok = alg != NULL
+             && X509_ALGOR_set0(alg, OBJ_nid2obj(nid), V_ASN1_UNDEF, NULL);
 
     ok = prov_sig_get_params(vsig, params, ok ? alg : NULL);
     X509_ALGOR_free(alg);

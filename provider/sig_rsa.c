@@ -22,26 +22,6 @@ static OSSL_FUNC_signature_gettable_ctx_params_fn rsa_gettable_ctx_params;
 static OSSL_FUNC_signature_set_ctx_params_fn rsa_set_ctx_params;
 static OSSL_FUNC_signature_settable_ctx_params_fn rsa_settable_ctx_params;
 
-static bool hash_of(const EVP_MD *md, enum hsm_hash *hash)
-{
-    static const struct {
-        const char *name;
-        enum hsm_hash hash;
-    } names[] = {
-        { "SHA1", HSM_HASH_SHA1 },       { "SHA2-224", HSM_HASH_SHA224 },
-        { "SHA2-256", HSM_HASH_SHA256 }, { "SHA2-384", HSM_HASH_SHA384 },
-        { "SHA2-512", HSM_HASH_SHA512 },
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (md != NULL && EVP_MD_is_a(md, names[i].name)) {
-            *hash = names[i].hash;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Octets of salt for signing; negative if the key is too short for PSS. */
 static int salt_len(const struct prov_sig *sig)
 {
@@ -101,9 +81,9 @@ static int sign_in_token(const struct prov_sig *sig, unsigned char *out,
 
     if (sig->pad == RSA_PKCS1_PSS_PADDING) {
         p.mech = HSM_MECH_RSA_PSS;
-        if (!hash_of(sig->md, &p.hash)
-            || !hash_of(sig->mgf1_md != NULL ? sig->mgf1_md : sig->md,
-                        &p.mgf1_hash)) {
+        if (!prov_hash_of(sig->md, &p.hash)
+            || !prov_hash_of(sig->mgf1_md != NULL ? sig->mgf1_md : sig->md,
+                             &p.mgf1_hash)) {
             prov_raise(sig->prov, PROV_E_DIGEST, "for RSA-PSS");
             return 0;
         }

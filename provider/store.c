@@ -109,27 +109,6 @@ static int load_cert(const struct hsm_object *o, OSSL_CALLBACK *cb, void *arg)
     return cb(params, arg);
 }
 
-static int load_key(struct prov_store *s, const struct hsm_object *o,
-                    OSSL_CALLBACK *cb, void *arg)
-{
-    struct prov_key *key = prov_key_from_hsm(s->prov, o->key);
-    int type = OSSL_OBJECT_PKEY, ok;
-    char *name;
-
-    if (key == NULL)
-        return 0;
-    name = (char *)(uintptr_t)prov_key_type_name(key->type);
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, name, 0),
-        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
-        OSSL_PARAM_END,
-    };
-    ok = cb(params, arg);
-    prov_key_free(key); /* keymgmt's load took it and left NULL, or not */
-    return ok;
-}
-
 static int store_load(void *vs, OSSL_CALLBACK *cb, void *arg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
@@ -144,7 +123,8 @@ static int store_load(void *vs, OSSL_CALLBACK *cb, void *arg,
         return 0;
     o = &s->objs[s->next++];
     s->end = s->next >= s->n;
-    return o->key != NULL ? load_key(s, o, cb, arg) : load_cert(o, cb, arg);
+    return o->key != NULL ? prov_key_give(s->prov, o->key, cb, arg)
+                          : load_cert(o, cb, arg);
 }
 
 static int store_eof(void *vs)

@@ -13,7 +13,6 @@
 /* One derivation: its parameters as far as a sealed secret needs them. */
 struct tls13 {
     struct prov_kdf head;
-    bool session; /* sealed.tls=session */
     int mode;
     bool sha256;
     uint8_t key[TLS13_KEY_MAX], salt[TLS13_DATA_MAX], data[TLS13_DATA_MAX];

@@ -152,7 +152,7 @@ static int extract_salted(const struct tls13 *k, struct hsm_secret *salt,
         return refuse(k, "nothing is extracted from this secret");
     if ((derived = derived_of(k, salt, kind)) == NULL)
         return 0;
-    if (kind == SEALED_EARLY && !k->session) {
+    if (kind == SEALED_EARLY && !k->head.session) {
         /* From here on it is this connection's, class 3. */
         st = hsm_mac(derived, k->key, k->key_len, out);
         if (st != HSM_OK)
@@ -311,7 +311,7 @@ int tls13_derive_sealed(const struct tls13 *k, uint8_t *out, size_t len)
     if (key == SEALED_BAD || salt == SEALED_BAD)
         ok = refuse(k, "the sealed secret is gone, or never was");
     else if (key == SEALED_OK || salt == SEALED_OK
-             || (k->session && k->mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY
+             || (k->head.session && k->mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY
                  && k->salt_len != 0))
         ok = derive_sealed(k, key, key_secret, key_kind, salt_secret, salt_kind,
                            out, len);

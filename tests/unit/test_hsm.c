@@ -306,14 +306,14 @@ static void test_generate_refused(void **state)
     struct hsm_key *key = (void *)h;
 
     (void)state;
-    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, false,
-                                  "pkcs11:object=ec", &key),
+    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0,
+                                  HSM_USE_SIGN, "pkcs11:object=ec", &key),
                      HSM_ERR_DENIED);
-    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, false,
-                                  "pkcs11:id=%07", &key),
+    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0,
+                                  HSM_USE_SIGN, "pkcs11:id=%07", &key),
                      HSM_ERR_PARAM);
-    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_NONE, 0, false,
-                                  "pkcs11:object=x", &key),
+    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_NONE, 0,
+                                  HSM_USE_SIGN, "pkcs11:object=x", &key),
                      HSM_ERR_PARAM);
     assert_ptr_equal(key, h);
     fixture_close(h);

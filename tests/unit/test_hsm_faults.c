@@ -149,7 +149,7 @@ static enum hsm_status generate(struct hsm *h, enum hsm_key_type type)
     struct hsm_key *key = (void *)h;
     enum hsm_status st =
         hsm_generate(h, type, type == HSM_KEY_EC ? HSM_CURVE_P256 : 0, 2048,
-                     false, "pkcs11:object=new", &key);
+                     HSM_USE_SIGN, "pkcs11:object=new", &key);
 
     if (st == HSM_OK) {
         assert_true(hsm_key_info(key)->is_private);

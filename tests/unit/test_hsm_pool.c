@@ -175,8 +175,8 @@ static void test_one_session_is_enough(void **state)
     struct hsm_key *key = NULL;
 
     (void)state;
-    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0, false,
-                                  "pkcs11:object=new", &key),
+    assert_int_equal(hsm_generate(h, HSM_KEY_EC, HSM_CURVE_P256, 0,
+                                  HSM_USE_SIGN, "pkcs11:object=new", &key),
                      HSM_OK);
     hsm_key_free(key);
     fixture_close(h);

@@ -419,8 +419,8 @@ static void test_wrap_rsa(void **state)
     struct hsm_key *key = NULL;
     size_t len = sizeof(out);
 
-    assert_int_equal(hsm_generate(h, HSM_KEY_RSA, HSM_CURVE_NONE, 2048, true,
-                                  TRANSPORT, &key),
+    assert_int_equal(hsm_generate(h, HSM_KEY_RSA, HSM_CURVE_NONE, 2048,
+                                  HSM_USE_UNWRAP, TRANSPORT, &key),
                      HSM_OK);
     info = hsm_key_info(key);
     assert_int_equal(hsm_wrap_rsa(h, info->a, info->a_len, info->b, info->b_len,
