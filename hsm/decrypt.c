@@ -57,6 +57,18 @@ enum hsm_status hsm_decrypt(struct hsm_key *key,
 
 /* ---- ECDH ---- */
 
+/* NSS softokn does not look, so we do. */
+static enum hsm_status may_derive(struct hsm *h, CK_SESSION_HANDLE s,
+                                  CK_OBJECT_HANDLE key)
+{
+    bool may = false;
+    enum hsm_status st = hsm_flag(h, s, key, CKA_DERIVE, &may);
+
+    return st != HSM_OK || may
+               ? st
+               : hsm_fail(HSM_ERR_DENIED, "the key may not derive");
+}
+
 /* The derived object's value, which is all it was made for. */
 static enum hsm_status value_take(struct hsm *h, CK_SESSION_HANDLE s,
                                   CK_OBJECT_HANDLE obj, uint8_t *out,
@@ -93,7 +105,8 @@ static enum hsm_status ecdh_once(struct hsm_key *key, CK_MECHANISM *m,
 
     if (st != HSM_OK)
         return st;
-    if ((st = hsm_key_handle(key, s, &base)) == HSM_OK)
+    if ((st = hsm_key_handle(key, s, &base)) == HSM_OK
+        && (st = may_derive(h, s, base)) == HSM_OK)
         st = HSM_CALL(h, C_DeriveKey, s, m, base, t, sizeof(t) / sizeof(t[0]),
                       &obj);
     if (st == HSM_OK)

@@ -85,6 +85,12 @@ enum hsm_status hsm_open(const struct hsm_config *cfg,
 /* Close all sessions; finalize the module if this was its last user. */
 void hsm_close(struct hsm *h);
 
+/*
+ * Is this thread inside a call into a module, which has called back into
+ * whoever asks?  SoftHSM uses OpenSSL, which may use a provider.
+ */
+bool hsm_inside(void);
+
 #define HSM_GUARDED_MAX 64
 
 /*

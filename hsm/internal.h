@@ -140,7 +140,6 @@ bool hsm_exiting(void);
  */
 void hsm_enter(void);
 void hsm_leave(void);
-bool hsm_inside(void);
 
 /*
  * Connect if there is no connection.  Caller holds h->lock, which is left

@@ -124,8 +124,13 @@ static enum hsm_status pool_get(struct hsm *h, struct hsm_pool *pool,
     seen = 0;
     pthread_mutex_lock(&h->lock);
     while ((st = hsm_connected_locked(h)) == HSM_OK && pool->n_idle == 0
-           && pool->n_open >= pool->max)
+           && pool->n_open >= pool->max) {
+        if (hsm_inside()) { /* it would wait for itself */
+            st = hsm_fail(HSM_ERR_SESSION, "all sessions are in use");
+            break;
+        }
         pthread_cond_wait(&h->changed, &h->lock);
+    }
     if (st == HSM_OK) {
         if (pool->n_idle > 0)
             s = pool->idle[--pool->n_idle];

@@ -8,6 +8,7 @@
 #include <openssl/core_object.h>
 #include <openssl/param_build.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *prov_key_type_name(enum hsm_key_type type)
 {
@@ -140,7 +141,7 @@ int prov_key_give(struct prov_ctx *prov, struct hsm_key *hsm, OSSL_CALLBACK *cb,
     name = (char *)(uintptr_t)prov_key_type_name(key->type);
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, name, 0),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, name, strlen(name)),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
         OSSL_PARAM_END,
     };

@@ -150,7 +150,7 @@ static int x963(const struct exchange *x, uint8_t *z, size_t z_len,
                                               : "SHA1"),
             0),
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, z, z_len),
-        x->ukm_len > 0 ? OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_UKM,
+        x->ukm_len > 0 ? OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO,
                                                            x->ukm, x->ukm_len)
                        : OSSL_PARAM_construct_end(),
         OSSL_PARAM_construct_end(),

@@ -19,6 +19,8 @@ static OSSL_FUNC_keymgmt_has_fn key_has;
 static OSSL_FUNC_keymgmt_match_fn key_match;
 static OSSL_FUNC_keymgmt_validate_fn key_validate;
 static OSSL_FUNC_keymgmt_get_params_fn key_get_params;
+static OSSL_FUNC_keymgmt_set_params_fn key_set_params;
+static OSSL_FUNC_keymgmt_settable_params_fn key_settable_params;
 static OSSL_FUNC_keymgmt_gettable_params_fn key_gettable_params;
 static OSSL_FUNC_keymgmt_import_fn key_import;
 static OSSL_FUNC_keymgmt_export_fn key_export;
@@ -67,11 +69,62 @@ static void *key_load(const void *ref, size_t ref_len)
     return key;
 }
 
-/* Keys do not change once they are made, so a reference does. */
+/*
+ * A key of the token does not change, so a reference does; but software keys
+ * do, and CMS makes the peer of a key out of its parameters.
+ */
 static void *key_dup(const void *vkey, int selection)
 {
-    (void)selection;
-    return prov_key_ref((struct prov_key *)(uintptr_t)vkey);
+    const struct prov_key *key = vkey;
+    bool all = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
+    struct prov_key *copy;
+
+    if (key->hsm != NULL && all)
+        return prov_key_ref((struct prov_key *)(uintptr_t)key);
+    if ((copy = prov_key_new(key->prov, key->type)) == NULL)
+        return NULL;
+    if (key->soft != NULL && all)
+        copy->soft = EVP_PKEY_dup(key->soft);
+    else if (key->soft != NULL && (copy->soft = EVP_PKEY_new()) != NULL
+             && EVP_PKEY_copy_parameters(copy->soft, key->soft) != 1) {
+        EVP_PKEY_free(copy->soft);
+        copy->soft = NULL;
+    }
+    copy->soft_private = all && key->soft_private;
+    if (key->soft != NULL && copy->soft == NULL) {
+        prov_key_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+static const OSSL_PARAM *key_settable_params(void *vprov)
+{
+    static const OSSL_PARAM table[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_END,
+    };
+
+    (void)vprov;
+    return table;
+}
+
+static int key_set_params(void *vkey, const OSSL_PARAM params[])
+{
+    struct prov_key *key = vkey;
+
+    if (params == NULL)
+        return 1;
+    if (key->soft == NULL
+        || (key->hsm != NULL
+            && OSSL_PARAM_locate_const(params,
+                                       OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY))) {
+        prov_raise(key->prov, PROV_E_DENIED, "a key of the token is as it is");
+        return 0;
+    }
+    /* The rest is how a key is written, and ours have one way. */
+    return key->hsm != NULL
+           || EVP_PKEY_set_params(key->soft, (OSSL_PARAM *)(uintptr_t)params);
 }
 
 static int key_has(const void *vkey, int selection)
@@ -205,6 +258,9 @@ static const char *ec_query_operation_name(int op)
         { OSSL_FUNC_KEYMGMT_GET_PARAMS, (void (*)(void))key_get_params }, \
         { OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS,                              \
           (void (*)(void))key_gettable_params },                          \
+        { OSSL_FUNC_KEYMGMT_SET_PARAMS, (void (*)(void))key_set_params }, \
+        { OSSL_FUNC_KEYMGMT_SETTABLE_PARAMS,                              \
+          (void (*)(void))key_settable_params },                          \
         { OSSL_FUNC_KEYMGMT_IMPORT, (void (*)(void))key_import },         \
         { OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))key_types },    \
         { OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))key_export },         \

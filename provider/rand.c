@@ -83,6 +83,9 @@ static int rng_generate(void *vr, unsigned char *out, size_t len,
     (void)input_len;
     if (strength > STRENGTH || len > REQUEST_MAX)
         return 0;
+    /* A module that takes its own from OpenSSL must not go round in circles. */
+    if (hsm_inside())
+        return RAND_bytes_ex(r->prov->soft, out, len, strength) > 0;
     st = hsm_random(r->prov->hsm, out, len);
     if (st != HSM_OK)
         prov_raise_hsm(r->prov, st);

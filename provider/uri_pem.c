@@ -133,11 +133,9 @@ static int text_encode(void *vprov, OSSL_CORE_BIO *cout, const void *vkey,
     if (key != NULL && key->hsm == NULL)
         ok = soft_encode(prov, cout, key, selection, "TEXT", NULL);
     else
-        ok =
-            out != NULL
-            && BIO_printf(out, "Private key in a PKCS#11 token:\n    %s\n", uri)
-                   > 0
-            && EVP_PKEY_print_public(out, key->soft, 0, NULL) > 0;
+        ok = out != NULL
+             && BIO_printf(out, "Key in a PKCS#11 token:\n    %s\n", uri) > 0
+             && EVP_PKEY_print_public(out, key->soft, 0, NULL) > 0;
     (void)cb;
     (void)arg;
     BIO_free(out);

@@ -264,7 +264,8 @@ ENCRYPTION = (
         refused pkeyutl -decrypt -inkey {key} -in e \
             -pkeyopt rsa_padding_mode:oaep -out no
     '''),
-    Row('pkeyutl decrypt oaep sha256', RSA, ANY, '''
+    # SoftHSM has OAEP with SHA-1 and no label alone.
+    Row('pkeyutl decrypt oaep sha256', RSA, (FILES, NSS), '''
         soft pkeyutl -encrypt -pubin -inkey {pub} -in msg \
             -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -out e
         token pkeyutl -decrypt -inkey {key} -in e \
@@ -272,7 +273,7 @@ ENCRYPTION = (
             -out got
         same got msg
     '''),
-    Row('pkeyutl decrypt oaep with a label', RSA, ANY, '''
+    Row('pkeyutl decrypt oaep with a label', RSA, (FILES, NSS), '''
         soft pkeyutl -encrypt -pubin -inkey {pub} -in msg \
             -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_label:6c61 -out e
         token pkeyutl -decrypt -inkey {key} -in e \

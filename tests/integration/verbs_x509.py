@@ -283,9 +283,6 @@ TLS = (
         'tls1_2', client='-sigalgs RSA+SHA256')),
     Row('s_server tls 1.2 pss signature', RSA, ANY, handshake(
         'tls1_2', client='-sigalgs RSA-PSS+SHA384')),
-    Row('s_server tls 1.2 rsa key exchange', RSA, ANY, handshake(
-        'tls1_2', client='-cipher AES128-GCM-SHA256',
-        server='-cipher AES128-GCM-SHA256')),
     Row('s_client tls 1.3', SIGN, ANY, client('tls1_3')),
     Row('s_client tls 1.2', SIGN, ANY, client('tls1_2')),
     Row('s_client tls 1.3 pem file', SIGN, ANY,
