@@ -153,21 +153,47 @@ static bool worth_restarting(const struct hsm *h, enum hsm_status st)
                || st == HSM_ERR_DEVICE || st == HSM_ERR_NOT_FOUND);
 }
 
+static enum hsm_status token_open(struct hsm *h)
+{
+    enum hsm_status st = hsm_token_choose(h);
+
+    atomic_store(&h->logged_in, false);
+    if (st != HSM_OK)
+        return st;
+    /* The security officer can't be in while a session is read-only. */
+    st = HSM_CALL(h, C_OpenSession, h->slot,
+                  CKF_SERIAL_SESSION | (h->user == CKU_SO ? CKF_RW_SESSION : 0),
+                  NULL, NULL, &h->anchor);
+    if (st == HSM_OK && !h->no_login)
+        st = hsm_pin_login(h);
+    return st == HSM_OK ? hsm_rungs_find(h) : st;
+}
+
+enum hsm_status hsm_load(struct hsm *h)
+{
+    enum hsm_status st;
+
+    hsm_enter();
+    pthread_mutex_lock(&connecting);
+    st = hsm_module_open(h, false);
+    pthread_mutex_unlock(&connecting);
+    hsm_leave();
+    return st;
+}
+
 static enum hsm_status connect_now(struct hsm *h)
 {
     enum hsm_status st;
 
-    if (h->pin_refused) /* it would cost another try */
-        return hsm_fail(HSM_ERR_PIN, "refused before, not sent again");
     hsm_enter();
     pthread_mutex_lock(&connecting);
     sessions_drop(h);
     if ((st = hsm_module_open(h, false)) == HSM_OK)
-        st = hsm_token_open(h);
+        st = token_open(h);
     if (worth_restarting(h, st)) {
         sessions_drop(h);
         if ((st = hsm_module_open(h, true)) == HSM_OK)
-            st = hsm_token_open(h);
+            st = token_open(h);
     }
     if (st != HSM_OK)
         sessions_drop(h);
@@ -200,7 +226,6 @@ enum hsm_status hsm_connected_locked(struct hsm *h)
     pthread_mutex_lock(&h->lock);
     h->connecting = false;
     h->connected = st == HSM_OK;
-    h->pin_refused = h->pin_refused || st == HSM_ERR_PIN;
     if (st == HSM_OK)
         atomic_fetch_add(&h->epoch, 1);
     pthread_cond_broadcast(&h->changed);
@@ -235,6 +260,7 @@ static void release(struct hsm *h)
     free(h->token_uri);
     free(h->pin_file);
     free(h->init_args);
+    hsm_pin_forget(h);
     free(h);
 }
 
@@ -256,11 +282,13 @@ static enum hsm_status new_as(const struct hsm_config *cfg, CK_USER_TYPE user,
     h->user = user;
     h->transient = cfg->transient;
     h->wrap_any = cfg->wrap_any;
+    h->no_login = cfg->no_login;
+    h->no_finalize = cfg->no_finalize;
     if (!hsm_pool_init(&h->pool, cfg->sessions)
         || !hsm_pool_init(&h->owners, cfg->sessions)
         || !copy(cfg->module, &h->path) || !copy(cfg->token, &h->token_uri)
         || !copy(cfg->pin_file, &h->pin_file)
-        || !copy(cfg->init_args, &h->init_args)) {
+        || !copy(cfg->init_args, &h->init_args) || !hsm_pin_init(h, cfg->pin)) {
         release(h);
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     }

@@ -56,6 +56,13 @@ const char *hsm_status_name(enum hsm_status st);
  */
 const char *hsm_last_error(void);
 
+/*
+ * From now on write a line for each call into a module to that file, or to
+ * "stderr": time, thread, function, result and duration, and nothing of what
+ * is in the call.  For all of the process; false if the file can't be had.
+ */
+bool hsm_trace_to(const char *path);
+
 struct hsm;
 struct hsm_key;
 
@@ -63,6 +70,9 @@ struct hsm_config {
     const char *module;    /* path of the PKCS#11 module */
     const char *token;     /* RFC 7512 URI that names exactly one token */
     const char *pin_file;  /* holds the user PIN, mode 0600 or less, or NULL */
+    const char *pin;       /* or the PIN itself, kept until it is closed */
+    bool no_login;         /* whatever the PIN: public objects alone */
+    bool no_finalize;      /* leave the module initialized at the end */
     size_t sessions;       /* sessions open at the most, 1 to 1024 */
     const char *init_args; /* LibraryParameters of NSS softokn; or NULL */
     bool transient;        /* secrets may pass through this process */
@@ -76,6 +86,28 @@ struct hsm_config {
  */
 enum hsm_status hsm_new(const struct hsm_config *cfg,
                         struct hsm **out) HSM_CHECK;
+/*
+ * The tokens of h's module that the URI matches, whichever h's own is: URIs
+ * for hsm_config.token, ended by NULL; hsm_tokens_free() frees them.
+ */
+enum hsm_status hsm_tokens(struct hsm *h, const char *uri, char ***uris,
+                           size_t *n) HSM_CHECK;
+void hsm_tokens_free(char **uris);
+
+#define HSM_PIN_MAX 256
+
+/* Ask somebody for the PIN of that token; false: nobody answers. */
+typedef bool hsm_ask_fn(void *arg, const char *token, char *pin, size_t room,
+                        size_t *len);
+/*
+ * Log in, if the token asks for it and nobody has: with the PIN of the URI
+ * (pin-value, pin-source), else with the one that ask (or NULL) gets, which
+ * is kept for later connections if keep is set.  HSM_OK, too, if there is
+ * none: private objects can't be found then.
+ */
+enum hsm_status hsm_unlock(struct hsm *h, const char *uri, hsm_ask_fn *ask,
+                           void *arg, bool keep) HSM_CHECK;
+
 /* Connect now, unless that is done. */
 enum hsm_status hsm_connect(struct hsm *h) HSM_CHECK;
 /* Both. */

@@ -30,6 +30,7 @@ struct hsm {
 
     /* Read-only after hsm_new(). */
     char *path, *token_uri, *pin_file, *init_args;
+    bool no_login, no_finalize;
     CK_USER_TYPE user;
     bool transient, wrap_any;
 
@@ -40,11 +41,16 @@ struct hsm {
     struct hsm_module *module;
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
-    CK_TOKEN_INFO token; /* to compare URIs with */
+    CK_INFO library; /* to compare URIs with, like the next */
+    CK_TOKEN_INFO token;
     enum hsm_rung rung;
     bool has_pipeline; /* CKM_SP800_108_DOUBLE_PIPELINE_KDF */
     bool has_extract;  /* CKM_HKDF_DERIVE */
-    bool logged_in;
+    atomic_bool logged_in;
+    char *pin; /* that is kept; or NULL */
+    bool pin_refused;
+    uint8_t refused[HSM_MAC_LEN]; /* its digest with pin_salt */
+    uint8_t pin_salt[16];
     CK_SESSION_HANDLE anchor; /* stays open: login is lost with the last */
 
     atomic_uint epoch;       /* counts connections; object handles are of one */
@@ -53,9 +59,8 @@ struct hsm {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool connected, connecting; /* guarded by lock, like all below */
-    bool pin_refused;
-    unsigned frozen; /* threads that want nobody inside */
-    unsigned busy;   /* sessions that are lent */
+    unsigned frozen;            /* threads that want nobody inside */
+    unsigned busy;              /* sessions that are lent */
     pid_t pid;
     struct hsm_pool pool; /* for operations */
     /*
@@ -128,7 +133,8 @@ enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
  * errors of its own on the caller's queue: they are taken off it again.
  */
 #define HSM_CALL(hsm, fn, ...) \
-    (ERR_set_mark(), hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__)))
+    (hsm_call_begin(), hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__)))
+void hsm_call_begin(void);
 
 /* Is the process at its end?  Then no module may be called. */
 bool hsm_exiting(void);
@@ -157,7 +163,18 @@ void hsm_others_freeze(const struct hsm *h);
 void hsm_others_thaw(const struct hsm *h);
 /* In a forked child: all modules are to be initialized again. */
 void hsm_modules_forked(void);
-enum hsm_status hsm_token_open(struct hsm *h) HSM_CHECK;
+/* Load the module, if nobody has. */
+enum hsm_status hsm_load(struct hsm *h) HSM_CHECK;
+/* The only token that the configured URI names. */
+enum hsm_status hsm_token_choose(struct hsm *h) HSM_CHECK;
+/* Does the URI match this token, its slot and the module? */
+bool hsm_uri_matches(struct hsm *h, P11KitUri *uri, CK_SLOT_ID slot,
+                     CK_TOKEN_INFO *info);
+/* Log in on the anchor with the PIN that is configured, if one is. */
+enum hsm_status hsm_pin_login(struct hsm *h) HSM_CHECK;
+bool hsm_pin_init(struct hsm *h, const char *pin);
+bool hsm_pin_keep(struct hsm *h, const char *pin);
+void hsm_pin_forget(struct hsm *h);
 
 /*
  * After a failure with st: might it do now?  True, once, if the session was

@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A module's life and the choice of its token.  libp11 loads and initializes
- * the module and lists its slots; the function list, which libp11 does not
- * hand out, comes from the same loaded object.
+ * A module's life.  libp11 loads and initializes it; the function list, which
+ * libp11 does not hand out, comes from the same loaded object.
  */
 #include "internal.h"
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define PIN_MAX   256
-#define SLOTS_MAX 256
 
 /*
  * At exit, a module's own destructors may run before whoever holds a struct
@@ -81,7 +71,7 @@ static enum hsm_status initialize(struct hsm_module *m, const struct hsm *h)
     ERR_pop_to_mark();
     if (loaded != 0)
         return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", h->path);
-    ERR_set_mark();
+    hsm_call_begin();
     st = hsm_status_from_ck("C_Initialize", initialize_own(m, h));
     if (st != HSM_OK)
         PKCS11_CTX_unload(m->ctx);
@@ -151,7 +141,7 @@ static enum hsm_status initialize_forked(struct hsm *h)
 {
     CK_RV rv;
 
-    ERR_set_mark();
+    hsm_call_begin();
     rv = initialize_own(h->module, h);
     h->module->forked = rv != CKR_OK;
     return hsm_status_from_ck("C_Initialize", rv);
@@ -171,8 +161,10 @@ enum hsm_status hsm_module_open(struct hsm *h, bool again)
         hsm_others_thaw(h);
     } else if (h->module->forked) {
         st = initialize_forked(h);
+    } else {
+        return HSM_OK;
     }
-    return st;
+    return st == HSM_OK ? HSM_CALL(h, C_GetInfo, &h->library) : st;
 }
 
 void hsm_modules_forked(void)
@@ -185,7 +177,7 @@ void hsm_module_close(struct hsm *h)
 {
     struct hsm_module **p = &modules, *m = h->module;
 
-    if (m == NULL || --m->refs > 0)
+    if (m == NULL || --m->refs > 0 || h->no_finalize)
         return;
     while (*p != m)
         p = &(*p)->next;
@@ -196,110 +188,4 @@ void hsm_module_close(struct hsm *h)
         dlclose(m->dl);
     }
     free(m);
-}
-
-/*
- * Not by PKCS11_enumerate_slots(): releasing libp11's slots closes all
- * sessions of the process with them (C_CloseAllSessions), others' too.
- */
-static enum hsm_status token_choose(struct hsm *h)
-{
-    CK_SLOT_ID slots[SLOTS_MAX];
-    CK_ULONG n_slots = SLOTS_MAX;
-    unsigned matches = 0;
-    P11KitUri *uri = p11_kit_uri_new();
-    CK_TOKEN_INFO info;
-    enum hsm_status st = HSM_OK;
-
-    if (uri == NULL)
-        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    if (p11_kit_uri_parse(h->token_uri, P11_KIT_URI_FOR_ANY, uri)
-            != P11_KIT_URI_OK
-        || p11_kit_uri_any_unrecognized(uri)) {
-        st = hsm_fail(HSM_ERR_PARAM, "malformed URI: %s", h->token_uri);
-        goto out;
-    }
-    st = HSM_CALL(h, C_GetSlotList, CK_TRUE, slots, &n_slots);
-    if (st != HSM_OK)
-        goto out;
-    for (CK_ULONG i = 0; i < n_slots; i++) {
-        CK_SLOT_ID id = slots[i];
-
-        if (h->p11->C_GetTokenInfo(id, &info) != CKR_OK
-            || !(info.flags & CKF_TOKEN_INITIALIZED)
-            || !p11_kit_uri_match_token_info(uri, &info))
-            continue;
-        h->slot = id;
-        h->token = info;
-        matches++;
-    }
-    if (matches == 0)
-        st = hsm_fail(HSM_ERR_NOT_FOUND, "no token matches %s", h->token_uri);
-    else if (matches > 1)
-        st = hsm_fail(HSM_ERR_PARAM, "%u tokens match %s", matches,
-                      h->token_uri);
-out:
-    p11_kit_uri_free(uri);
-    return st;
-}
-
-/* Read the PIN's first line; the file must be its owner's alone. */
-static enum hsm_status pin_read(const char *path, char *pin, size_t room,
-                                size_t *len)
-{
-    enum hsm_status st = HSM_OK;
-    struct stat sb;
-    ssize_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-
-    if (fd < 0)
-        return hsm_fail(HSM_ERR_CONFIG, "%s: %s", path, strerror(errno));
-    if (fstat(fd, &sb) != 0 || !S_ISREG(sb.st_mode)
-        || (sb.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        st = hsm_fail(HSM_ERR_CONFIG,
-                      "%s: must be a file that only its owner can read", path);
-    } else if ((n = read(fd, pin, room)) <= 0 || (size_t)n == room) {
-        st = hsm_fail(HSM_ERR_CONFIG, "%s: empty or too long", path);
-    }
-    close(fd);
-    if (st != HSM_OK)
-        return st;
-    *len = 0;
-    while (*len < (size_t)n && pin[*len] != '\n' && pin[*len] != '\r')
-        ++*len;
-    if (*len == 0) /* would cost one of the tries */
-        return hsm_fail(HSM_ERR_CONFIG, "%s: its first line is empty", path);
-    return HSM_OK;
-}
-
-static enum hsm_status login(struct hsm *h)
-{
-    char pin[PIN_MAX];
-    size_t len = 0;
-    enum hsm_status st;
-
-    if (h->user == CKU_USER && (h->token.flags & CKF_USER_PIN_FINAL_TRY))
-        return hsm_fail(HSM_ERR_PIN, "not sent: one more that is wrong would "
-                                     "lock the token");
-    if ((st = pin_read(h->pin_file, pin, sizeof(pin), &len)) == HSM_OK)
-        st = HSM_CALL(h, C_Login, h->anchor, h->user, (CK_UTF8CHAR *)pin, len);
-    OPENSSL_cleanse(pin, sizeof(pin)); /* all of it, on every path */
-    h->logged_in = st == HSM_OK;
-    return st;
-}
-
-enum hsm_status hsm_token_open(struct hsm *h)
-{
-    enum hsm_status st = token_choose(h);
-
-    h->logged_in = false;
-    if (st != HSM_OK)
-        return st;
-    /* The security officer can't be in while a session is read-only. */
-    st = HSM_CALL(h, C_OpenSession, h->slot,
-                  CKF_SERIAL_SESSION | (h->user == CKU_SO ? CKF_RW_SESSION : 0),
-                  NULL, NULL, &h->anchor);
-    if (st == HSM_OK && h->pin_file != NULL)
-        st = login(h);
-    return st == HSM_OK ? hsm_rungs_find(h) : st;
 }

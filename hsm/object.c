@@ -63,28 +63,6 @@ const struct hsm_curve_name hsm_curve_names[] = {
 const size_t hsm_n_curve_names =
     sizeof(hsm_curve_names) / sizeof(hsm_curve_names[0]);
 
-enum hsm_status hsm_uri_parse(struct hsm *h, const char *text, P11KitUri **out)
-{
-    enum hsm_status st = hsm_connect(h); /* for its token's description */
-    P11KitUri *uri;
-
-    if (st != HSM_OK)
-        return st;
-    if ((uri = p11_kit_uri_new()) == NULL)
-        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    if (p11_kit_uri_parse(text, P11_KIT_URI_FOR_ANY, uri) != P11_KIT_URI_OK
-        || p11_kit_uri_any_unrecognized(uri)) {
-        p11_kit_uri_free(uri);
-        return hsm_fail(HSM_ERR_PARAM, "malformed URI: %s", text);
-    }
-    if (!p11_kit_uri_match_token_info(uri, &h->token)) {
-        p11_kit_uri_free(uri);
-        return hsm_fail(HSM_ERR_NOT_FOUND, "another token: %s", text);
-    }
-    *out = uri;
-    return HSM_OK;
-}
-
 enum hsm_status hsm_find_handles(struct hsm *h, CK_SESSION_HANDLE s,
                                  CK_ATTRIBUTE *tmpl, size_t n_tmpl,
                                  CK_OBJECT_HANDLE *objs, size_t *n)

@@ -87,7 +87,8 @@ static bool is_alive(const struct hsm *h)
     CK_SESSION_INFO info;
 
     return h->p11->C_GetSessionInfo(h->anchor, &info) == CKR_OK
-           && (!h->logged_in || info.state == CKS_RO_USER_FUNCTIONS
+           && (!atomic_load(&h->logged_in)
+               || info.state == CKS_RO_USER_FUNCTIONS
                || info.state == CKS_RW_USER_FUNCTIONS
                || info.state == CKS_RW_SO_FUNCTIONS);
 }

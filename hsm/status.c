@@ -4,8 +4,12 @@
  */
 #include "internal.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 static _Thread_local char last_error[256];
 
@@ -73,13 +77,58 @@ static const struct {
 };
 #undef CK
 
+/* ---- trace ---- */
+
+static atomic_int trace_fd = -1;
+static _Thread_local struct timespec began;
+
+bool hsm_trace_to(const char *path)
+{
+    int fd = strcmp(path, "stderr") == 0
+                 ? dup(2)
+                 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return false;
+    fd = atomic_exchange(&trace_fd, fd);
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
+static void trace(int fd, const char *fn, const char *name, CK_RV rv)
+{
+    struct timespec now, at;
+    char line[256];
+    int n;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_REALTIME, &at);
+    n = snprintf(line, sizeof(line),
+                 "%lld.%06ld pid=%d %s: %s (0x%lx) %ld us\n",
+                 (long long)at.tv_sec, at.tv_nsec / 1000, (int)getpid(), fn,
+                 name, (unsigned long)rv,
+                 (long)(now.tv_sec - began.tv_sec) * 1000000
+                     + (now.tv_nsec - began.tv_nsec) / 1000);
+    if (n > 0 && write(fd, line, (size_t)n) < 0)
+        return; /* a trace that can't be written is no failure */
+}
+
+void hsm_call_begin(void)
+{
+    ERR_set_mark();
+    if (atomic_load_explicit(&trace_fd, memory_order_relaxed) >= 0)
+        clock_gettime(CLOCK_MONOTONIC, &began);
+}
+
 enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv)
 {
     enum hsm_status st = HSM_ERR_DEVICE;
     const char *name = "unknown CKR";
+    int fd = atomic_load_explicit(&trace_fd, memory_order_relaxed);
 
     ERR_pop_to_mark();
-    if (rv == CKR_OK)
+    if (rv == CKR_OK && fd < 0)
         return HSM_OK;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         if (table[i].rv == rv) {
@@ -88,6 +137,8 @@ enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv)
             break;
         }
     }
+    if (fd >= 0)
+        trace(fd, fn, name, rv);
     if (st != HSM_OK)
         snprintf(last_error, sizeof(last_error), "%s: %s (0x%lx)", fn, name,
                  (unsigned long)rv);

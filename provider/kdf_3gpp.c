@@ -269,7 +269,7 @@ static bool take_uri(struct ts33220 *k, const OSSL_PARAM *p, bool key_given)
         prov_raise(k->prov, PROV_E_PARAM, "key-uri");
         return false;
     }
-    if ((st = hsm_secret_find(k->prov->hsm, uri, &key)) != HSM_OK) {
+    if ((st = hsm_secret_find(prov_token(k->prov, uri), uri, &key)) != HSM_OK) {
         prov_raise_hsm(k->prov, st);
         return false;
     }

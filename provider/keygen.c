@@ -184,8 +184,8 @@ static struct prov_key *gen_in_token(const struct gen_ctx *g)
     struct hsm_key *hsm = NULL;
     enum hsm_status st;
 
-    st = hsm_generate(g->prov->hsm, g->type, g->curve, g->bits, g->use, g->uri,
-                      &hsm);
+    st = hsm_generate(prov_token(g->prov, g->uri), g->type, g->curve, g->bits,
+                      g->use, g->uri, &hsm);
     if (st == HSM_OK)
         key = prov_key_from_hsm(g->prov, hsm);
     else

@@ -45,6 +45,9 @@ enum prov_reason {
 };
 
 struct sealed_table;
+struct prov_tokens;
+
+#define PROV_TOKENS_MAX 64
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *core;
@@ -53,7 +56,11 @@ struct prov_ctx {
     OSSL_FUNC_core_vset_error_fn *vset_error;
     OSSL_LIB_CTX *soft; /* the default provider alone */
     OSSL_PROVIDER *soft_default;
-    struct hsm *hsm;             /* connects when it is needed */
+    struct hsm_config cfg;       /* its strings are ours */
+    bool any_token;              /* none is configured: URIs name them */
+    bool keep_pin;               /* one that somebody was asked for */
+    struct hsm *hsm;             /* the only token, or the configured one */
+    struct prov_tokens *tokens;  /* with any_token, the others */
     enum hsm_travel travel;      /* of all sealed secrets */
     unsigned tls_seconds;        /* life of a connection's sealed secrets */
     struct sealed_table *sealed; /* all is read-only after init */
@@ -71,6 +78,25 @@ enum prov_reason prov_reason_of(enum hsm_status st);
 #define prov_raise_hsm(prov, st) \
     prov_raise((prov), prov_reason_of(st), "%s", hsm_last_error())
 extern const OSSL_ITEM prov_reasons[];
+
+/* ---- configuration (config.c) ---- */
+
+/* Read the provider's section into prov; false, and raised, if it is wrong. */
+bool prov_configure(struct prov_ctx *prov,
+                    OSSL_FUNC_core_get_params_fn *get_params);
+void prov_config_free(struct prov_ctx *prov);
+
+/* ---- tokens (token.c) ---- */
+
+struct prov_tokens *prov_tokens_new(void);
+void prov_tokens_free(struct prov_tokens *tokens);
+/* hsm_find() in whichever tokens the URI matches, logged in if need be: cb
+ * (or NULL) asks for a PIN that is not configured. */
+enum hsm_status prov_find(struct prov_ctx *prov, const char *uri,
+                          unsigned classes, OSSL_PASSPHRASE_CALLBACK *cb,
+                          void *arg, struct hsm_object **objs, size_t *n);
+/* The one token that the URI names; never NULL, but it may not connect. */
+struct hsm *prov_token(struct prov_ctx *prov, const char *uri);
 
 /* ---- keys ---- */
 

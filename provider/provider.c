@@ -11,10 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SESSIONS_DEFAULT 16
-#define TIMEOUT_DEFAULT  30
-#define SEALED_DEFAULT   8192 /* aefd's 1024 PSKs take five each */
-
 const OSSL_ITEM prov_reasons[] = {
 #define X(name, text) { name, (void *)(uintptr_t)(text) },
     PROV_REASONS(X)
@@ -205,10 +201,12 @@ static void teardown(void *vprov)
     if (prov == NULL)
         return;
     sealed_table_free(prov->sealed);
+    prov_tokens_free(prov->tokens);
     hsm_close(prov->hsm);
     if (prov->soft_default != NULL)
         OSSL_PROVIDER_unload(prov->soft_default);
     OSSL_LIB_CTX_free(prov->soft);
+    prov_config_free(prov);
     free(prov);
 }
 
@@ -308,97 +306,6 @@ static const OSSL_DISPATCH provider_functions[] = {
     { 0, NULL },
 };
 
-/* A number of the configuration; def if it isn't there. */
-static bool take_number(const struct prov_ctx *prov, const char *name,
-                        const char *text, size_t min, size_t max, size_t def,
-                        size_t *out)
-{
-    char *end = NULL;
-    unsigned long n;
-
-    *out = def;
-    if (text == NULL)
-        return true;
-    n = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n < min || n > max) {
-        prov_raise(prov, PROV_E_CONFIG, "%s = %s: must be %zu to %zu", name,
-                   text, min, max);
-        return false;
-    }
-    *out = n;
-    return true;
-}
-
-/* One of two words, the first of which is the default. */
-static bool take_word(const struct prov_ctx *prov, const char *name,
-                      const char *text, const char *const words[2], bool *out)
-{
-    *out = text != NULL && strcmp(text, words[1]) == 0;
-    if (text == NULL || *out || strcmp(text, words[0]) == 0)
-        return true;
-    prov_raise(prov, PROV_E_CONFIG, "%s = %s: must be %s or %s", name, text,
-               words[0], words[1]);
-    return false;
-}
-
-/* Read our options out of the provider's section; a wrong one names itself. */
-static int configure(struct prov_ctx *prov,
-                     OSSL_FUNC_core_get_params_fn *core_get_params)
-{
-    static const char *const derive_words[] = { "in-token", "transient" };
-    static const char *const wrap_words[] = { "trusted", "any" };
-    static const char *const secret_words[] = { "stay", "travel" };
-    char *module = NULL, *token = NULL, *pin_file = NULL, *sessions = NULL;
-    char *init_args = NULL, *derive = NULL, *wrap = NULL, *secrets = NULL;
-    char *timeout = NULL, *max = NULL;
-    struct hsm_config cfg = { .sessions = 0 };
-    size_t seconds, entries;
-    bool travel;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_ptr("pkcs11-module", &module, 0),
-        OSSL_PARAM_utf8_ptr("token", &token, 0),
-        OSSL_PARAM_utf8_ptr("pin-file", &pin_file, 0),
-        OSSL_PARAM_utf8_ptr("sessions", &sessions, 0),
-        OSSL_PARAM_utf8_ptr("init-args", &init_args, 0),
-        OSSL_PARAM_utf8_ptr("derive", &derive, 0),
-        OSSL_PARAM_utf8_ptr("wrap", &wrap, 0),
-        OSSL_PARAM_utf8_ptr("secrets", &secrets, 0),
-        OSSL_PARAM_utf8_ptr("handshake-timeout", &timeout, 0),
-        OSSL_PARAM_utf8_ptr("sealed-max", &max, 0),
-        OSSL_PARAM_END,
-    };
-
-    if (!core_get_params(prov->core, params))
-        return 0;
-    if (module == NULL || module[0] != '/') {
-        prov_raise(prov, PROV_E_CONFIG,
-                   "pkcs11-module must be an absolute path");
-        return 0;
-    }
-    if (!take_number(prov, "sessions", sessions, 1, 1024, SESSIONS_DEFAULT,
-                     &cfg.sessions)
-        || !take_number(prov, "handshake-timeout", timeout, 1, 3600,
-                        TIMEOUT_DEFAULT, &seconds)
-        || !take_number(prov, "sealed-max", max, 16, 1048576, SEALED_DEFAULT,
-                        &entries)
-        || !take_word(prov, "derive", derive, derive_words, &cfg.transient)
-        || !take_word(prov, "wrap", wrap, wrap_words, &cfg.wrap_any)
-        || !take_word(prov, "secrets", secrets, secret_words, &travel))
-        return 0;
-    prov->tls_seconds = (unsigned)seconds;
-    prov->travel = travel ? HSM_TRAVEL_WRAPPED : HSM_TRAVEL_NEVER;
-    cfg.module = module;
-    cfg.token = token != NULL ? token : "pkcs11:";
-    cfg.pin_file = pin_file;
-    cfg.init_args = init_args;
-    if (hsm_new(&cfg, &prov->hsm) != HSM_OK
-        || (prov->sealed = sealed_table_new(prov->soft, entries)) == NULL) {
-        prov_raise(prov, PROV_E_MEMORY, "in OSSL_provider_init()");
-        return 0;
-    }
-    return 1;
-}
-
 __attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
 
 int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
@@ -427,7 +334,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
                == NULL
         || (prov->soft_default = OSSL_PROVIDER_load(prov->soft, "default"))
                == NULL
-        || !configure(prov, core_get_params)) {
+        || !prov_configure(prov, core_get_params)) {
         teardown(prov);
         return 0;
     }

@@ -79,7 +79,8 @@ static unsigned classes_of(int expect)
 }
 
 /* Search at the first load, when `expect` is known. */
-static bool search(struct prov_store *s)
+static bool search(struct prov_store *s, OSSL_PASSPHRASE_CALLBACK *cb,
+                   void *arg)
 {
     unsigned classes = classes_of(s->expect);
     enum hsm_status st;
@@ -88,7 +89,7 @@ static bool search(struct prov_store *s)
     s->end = true;
     if (classes == 0)
         return false;
-    st = hsm_find(s->prov->hsm, s->uri, classes, &s->objs, &s->n);
+    st = prov_find(s->prov, s->uri, classes, cb, arg, &s->objs, &s->n);
     if (st != HSM_OK) {
         prov_raise_hsm(s->prov, st);
         return false;
@@ -115,9 +116,7 @@ static int store_load(void *vs, OSSL_CALLBACK *cb, void *arg,
     struct prov_store *s = vs;
     const struct hsm_object *o;
 
-    (void)pw_cb;
-    (void)pw_arg;
-    if (!s->searched && !search(s))
+    if (!s->searched && !search(s, pw_cb, pw_arg))
         return 0;
     if (s->next >= s->n)
         return 0;

@@ -229,7 +229,8 @@ static char *uri_read(const struct prov_ctx *prov, OSSL_CORE_BIO *cin)
 
 /* Hand the private key over, if it is of this type. */
 static int der_decode(struct prov_ctx *prov, enum hsm_key_type type,
-                      OSSL_CORE_BIO *cin, OSSL_CALLBACK *cb, void *arg)
+                      OSSL_CORE_BIO *cin, OSSL_CALLBACK *cb, void *arg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_arg)
 {
     char *uri = uri_read(prov, cin);
     struct hsm_object *objs = NULL;
@@ -239,7 +240,7 @@ static int der_decode(struct prov_ctx *prov, enum hsm_key_type type,
 
     if (uri == NULL)
         return 1;
-    st = hsm_find(prov->hsm, uri, HSM_PRIVATE, &objs, &n);
+    st = prov_find(prov, uri, HSM_PRIVATE, pw_cb, pw_arg, &objs, &n);
     if (st != HSM_OK)
         prov_raise_hsm(prov, st);
     else if (n > 1)
@@ -258,41 +259,31 @@ static int der_decode(struct prov_ctx *prov, enum hsm_key_type type,
 static int rsa_decode(DECODE_ARGS)
 {
     (void)selection;
-    (void)pw_cb;
-    (void)pw_arg;
-    return der_decode(vprov, HSM_KEY_RSA, cin, cb, arg);
+    return der_decode(vprov, HSM_KEY_RSA, cin, cb, arg, pw_cb, pw_arg);
 }
 
 static int ec_decode(DECODE_ARGS)
 {
     (void)selection;
-    (void)pw_cb;
-    (void)pw_arg;
-    return der_decode(vprov, HSM_KEY_EC, cin, cb, arg);
+    return der_decode(vprov, HSM_KEY_EC, cin, cb, arg, pw_cb, pw_arg);
 }
 
 static int ed25519_decode(DECODE_ARGS)
 {
     (void)selection;
-    (void)pw_cb;
-    (void)pw_arg;
-    return der_decode(vprov, HSM_KEY_ED25519, cin, cb, arg);
+    return der_decode(vprov, HSM_KEY_ED25519, cin, cb, arg, pw_cb, pw_arg);
 }
 
 static int ed448_decode(DECODE_ARGS)
 {
     (void)selection;
-    (void)pw_cb;
-    (void)pw_arg;
-    return der_decode(vprov, HSM_KEY_ED448, cin, cb, arg);
+    return der_decode(vprov, HSM_KEY_ED448, cin, cb, arg, pw_cb, pw_arg);
 }
 
 static int x25519_decode(DECODE_ARGS)
 {
     (void)selection;
-    (void)pw_cb;
-    (void)pw_arg;
-    return der_decode(vprov, HSM_KEY_X25519, cin, cb, arg);
+    return der_decode(vprov, HSM_KEY_X25519, cin, cb, arg, pw_cb, pw_arg);
 }
 
 const OSSL_DISPATCH prov_pem_decoder_functions[] = {

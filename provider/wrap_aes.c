@@ -295,7 +295,8 @@ static int wrap_set_ctx_params(void *vc, const OSSL_PARAM params[])
             prov_raise(c->prov, PROV_E_PARAM, "key-uri");
             return 0;
         }
-        if ((st = hsm_kek_find(c->prov->hsm, uri, &kek)) != HSM_OK) {
+        if ((st = hsm_kek_find(prov_token(c->prov, uri), uri, &kek))
+            != HSM_OK) {
             prov_raise_hsm(c->prov, st);
             return 0;
         }

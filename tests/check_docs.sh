@@ -179,8 +179,8 @@ table ccf.cnf.5 'SECTIONS [partner NAME]' ccf/config.c partner_options
 table aef.cnf.5 'THE SECTION [aef]' aef/config.c aef_options
 table aef.cnf.5 'SECTIONS [api NAME]' aef/config.c api_options
 
-sed -n '/^static int configure(/,/^}/p' "$src/provider/provider.c" |
-    sed -nE 's/^ *OSSL_PARAM_utf8_ptr\("([^"]+)".*/\1/p' >theirs
+sed -nE 's/^ *X\([a-z0-9_]+, "([^"]+)".*/\1/p' \
+    "$src/provider/config.c" >theirs
 section_names OSSL_PROVIDER-sealed.7 CONFIGURATION >ours
 same 'OSSL_PROVIDER-sealed.7: configuration' theirs ours
 explained OSSL_PROVIDER-sealed.7 CONFIGURATION

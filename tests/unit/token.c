@@ -185,6 +185,7 @@ OSSL_LIB_CTX *token_context(const struct token *t, const struct section *s,
     line(f, "secrets", s->secrets);
     line(f, "handshake-timeout", s->timeout);
     line(f, "sealed-max", s->max);
+    assert_true(fputs(s->more != NULL ? s->more : "", f) >= 0);
     assert_int_equal(fclose(f), 0);
     assert_int_equal(OSSL_LIB_CTX_load_config(ctx, path), 1);
     return ctx;

@@ -58,6 +58,7 @@ int token_teardown(void **state);
 struct section {
     const char *module, *token, *pin_file, *sessions;
     const char *init_args, *derive, *wrap, *secrets, *timeout, *max;
+    const char *more; /* lines as they are */
 };
 struct section token_section(const struct token *t);
 /*
