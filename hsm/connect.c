@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /*
  * Held while anybody connects, since C_Initialize() and C_Finalize() are the
@@ -22,7 +21,9 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 /* ---- fork() ---- */
 
-static _Thread_local bool fork_ignored; /* a module's own fork() */
+/* A module's own fork(): its child is to leave everything alone. */
+static _Thread_local bool fork_ignored;
+static atomic_bool orphan;
 
 static void before_fork(void)
 {
@@ -57,13 +58,14 @@ static void after_fork_parent(void)
 /* The other threads are gone, with whatever they had begun. */
 static void after_fork_child(void)
 {
-    if (fork_ignored)
+    if (fork_ignored) {
+        atomic_store(&orphan, true);
         return;
+    }
     for (struct hsm *h = all; h != NULL; h = h->next) {
         hsm_disconnected_locked(h);
         h->connecting = false;
         h->frozen = 0;
-        h->pid = getpid();
         h->pool.n_idle = h->pool.n_open = 0;
         h->owners.n_idle = h->owners.n_open = 0;
         h->anchor = CK_INVALID_HANDLE;
@@ -206,7 +208,7 @@ enum hsm_status hsm_connected_locked(struct hsm *h)
 {
     enum hsm_status st;
 
-    if (hsm_exiting() || h->pid != getpid())
+    if (hsm_exiting() || atomic_load(&orphan))
         return hsm_fail(HSM_ERR_GONE, "the process is at its end, or a "
                                       "child that the module made");
     for (;;) {
@@ -277,7 +279,6 @@ static enum hsm_status new_as(const struct hsm_config *cfg, CK_USER_TYPE user,
     pthread_once(&fork_once, register_fork);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
-    h->pid = getpid();
     h->anchor = CK_INVALID_HANDLE;
     h->user = user;
     h->transient = cfg->transient;
@@ -329,11 +330,8 @@ void hsm_close(struct hsm *h)
 {
     struct hsm **p = &all;
 
-    if (h == NULL)
+    if (h == NULL || atomic_load(&orphan))
         return;
-    if (h->pid != getpid()) { /* a module's child: leave it all alone */
-        return;
-    }
     pthread_mutex_lock(&connecting);
     while (*p != h)
         p = &(*p)->next;

@@ -61,8 +61,7 @@ struct hsm {
     bool connected, connecting; /* guarded by lock, like all below */
     unsigned frozen;            /* threads that want nobody inside */
     unsigned busy;              /* sessions that are lent */
-    pid_t pid;
-    struct hsm_pool pool; /* for operations */
+    struct hsm_pool pool;       /* for operations */
     /*
      * Session objects die with the session that made them, so these do
      * nothing that could leave an operation active, and are closed only

@@ -2,6 +2,8 @@
 /*
  * capif-hsm: provision a token: keys made inside, never imported.
  */
+#include "hsm_tool.h"
+
 #include "cert.h"
 #include "conf.h"
 #include "jose.h"
@@ -13,6 +15,7 @@
 #include <getopt.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,33 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define AEFS_MAX 8
-
-struct options {
-    const char *so_pin_file, *config, *key, *type, *out, *name, *cert, *ca_cert,
-        *ca_key, *ccf_id;
-    const char *aefs[AEFS_MAX];
-    size_t n_aefs;
-    long days, valid;
-    struct capif_conf *conf;
-    char **args;
-    int n_args;
-};
-
-struct command {
-    const char *name, *args, *what;
-    int (*run)(struct options *o);
-};
-
-static int fail(const char *what)
+int hsm_tool_fail(const char *what)
 {
     fprintf(stderr, "error: %s\n", what);
     ERR_print_errors_fp(stderr);
     return 1;
 }
 
-/* To --out, which only its owner can read (it may be a credential). */
-static int write_out(const struct options *o, const char *text)
+int hsm_tool_write(const struct options *o, const char *text)
 {
     int fd = STDOUT_FILENO;
     bool ok;
@@ -63,119 +47,13 @@ static int write_out(const struct options *o, const char *text)
     return ok ? 0 : 1;
 }
 
-/* ---- keygen ---- */
-
-#define SIGN      "digitalSignature"
-#define TRANSPORT "keyTransport"
-
-static const struct {
-    const char *option, *type, *group, *usage;
-    size_t bits;
-} key_types[] = {
-    { "p256", "EC", "P-256", SIGN, 0 },
-    { "p384", "EC", "P-384", SIGN, 0 },
-    { "p521", "EC", "P-521", SIGN, 0 },
-    { "ed25519", "ED25519", NULL, SIGN, 0 },
-    { "rsa2048", "RSA", NULL, SIGN, 2048 },
-    { "rsa3072", "RSA", NULL, SIGN, 3072 },
-    { "rsa4096", "RSA", NULL, SIGN, 4096 },
-    { "transport", "RSA", NULL, TRANSPORT, 3072 },
-};
-
-static EVP_PKEY *generate(const char *type, const char *group, size_t bits,
-                          const char *usage, const char *uri)
-{
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(NULL, type, "provider=sealed");
-    EVP_PKEY *key = NULL;
-    OSSL_PARAM params[4], *p = params;
-
-    *p++ = OSSL_PARAM_construct_utf8_string("pkcs11_uri",
-                                            (char *)(uintptr_t)uri, 0);
-    *p++ = OSSL_PARAM_construct_utf8_string("pkcs11_key_usage",
-                                            (char *)(uintptr_t)usage, 0);
-    if (group != NULL)
-        *p++ = OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
-                                                (char *)(uintptr_t)group, 0);
-    else if (bits != 0)
-        *p++ = OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits);
-    *p = OSSL_PARAM_construct_end();
-    if (ctx == NULL || EVP_PKEY_keygen_init(ctx) <= 0
-        || EVP_PKEY_CTX_set_params(ctx, params) <= 0
-        || EVP_PKEY_generate(ctx, &key) <= 0)
-        key = NULL;
-    EVP_PKEY_CTX_free(ctx);
-    return key;
-}
-
-static int keygen(struct options *o)
-{
-    const char *type = o->type != NULL ? o->type : "p256";
-
-    if (o->n_args < 1) {
-        fputs("error: keygen needs pkcs11: URIs\n", stderr);
-        return 2;
-    }
-    for (size_t i = 0; i < sizeof(key_types) / sizeof(key_types[0]); i++) {
-        if (strcmp(key_types[i].option, type) != 0)
-            continue;
-        for (int k = 0; k < o->n_args; k++) {
-            EVP_PKEY *key =
-                generate(key_types[i].type, key_types[i].group,
-                         key_types[i].bits, key_types[i].usage, o->args[k]);
-
-            if (key == NULL)
-                return fail(o->args[k]);
-            EVP_PKEY_free(key);
-        }
-        return 0;
-    }
-    fprintf(stderr, "error: %s: unknown type of key\n", type);
-    return 2;
-}
-
-/* ---- the security officer's ---- */
-
-static bool officer(const struct options *o, struct officer *so)
-{
-    so->conf = o->conf;
-    so->section = "sealed_provider";
-    so->pin_file = o->so_pin_file;
-    if (o->conf != NULL && o->so_pin_file != NULL && o->n_args == 1)
-        return true;
-    fputs("error: --config, --so-pin-file and one URI are needed\n", stderr);
-    return false;
-}
-
-static int kek(struct options *o)
-{
-    struct officer so;
-
-    return officer(o, &so) ? officer_kek(&so, o->args[0]) : 2;
-}
-
-static int partner(struct options *o)
-{
-    STACK_OF(X509) * certs;
-    struct officer so;
-    int status;
-
-    if (!officer(o, &so) || o->cert == NULL)
-        return 2;
-    if ((certs = capif_certs_load(o->cert)) == NULL)
-        return fail(o->cert);
-    status = officer_partner(&so, o->args[0],
-                             X509_get0_pubkey(sk_X509_value(certs, 0)));
-    sk_X509_pop_free(certs, X509_free);
-    return status;
-}
-
-/* ---- ca, cert, jwks ---- */
+/* ---- ca, cert ---- */
 
 static int write_cert(const struct options *o, X509 *cert)
 {
     char *pem = cert != NULL ? capif_cert_pem(cert) : NULL;
-    int status = pem != NULL ? write_out(o, pem) : fail("no certificate made");
+    int status = pem != NULL ? hsm_tool_write(o, pem)
+                             : hsm_tool_fail("no certificate made");
 
     free(pem);
     X509_free(cert);
@@ -192,7 +70,7 @@ static int ca(struct options *o)
         return 2;
     }
     if ((key = capif_key_load(o->key)) == NULL)
-        return fail(o->key);
+        return hsm_tool_fail(o->key);
     status = write_cert(o, capif_cert_ca(o->name, key, o->days));
     EVP_PKEY_free(key);
     return status;
@@ -220,42 +98,14 @@ static int cert(struct options *o)
     spec.dns_name = o->ccf_id;
     spec.public_key = key;
     if (key == NULL || ca_key == NULL || ca_certs == NULL)
-        status = fail("the keys or the CA's certificate can't be read");
+        status =
+            hsm_tool_fail("the keys or the CA's certificate can't be read");
     else
         status = write_cert(
             o, capif_cert_issue(&spec, sk_X509_value(ca_certs, 0), ca_key));
     EVP_PKEY_free(key);
     EVP_PKEY_free(ca_key);
     sk_X509_pop_free(ca_certs, X509_free);
-    return status;
-}
-
-static int jwks(struct options *o)
-{
-    json_t *keys = json_array(), *set;
-    char kid[44], *text;
-    int status = 0;
-
-    if (o->n_args < 1) {
-        fputs("error: jwks needs URIs of keys\n", stderr);
-        json_decref(keys);
-        return 2;
-    }
-
-    for (int i = 0; status == 0 && i < o->n_args; i++) {
-        EVP_PKEY *key = capif_key_load(o->args[i]);
-
-        if (key == NULL || !capif_jwk_thumbprint(key, kid)
-            || json_array_append_new(keys, capif_jwk(key, kid)) != 0)
-            status = fail(o->args[i]);
-        EVP_PKEY_free(key);
-    }
-    set = json_pack("{s:o}", "keys", keys);
-    text = json_dumps(set, JSON_INDENT(2));
-    if (status == 0)
-        status = text != NULL ? write_out(o, text) : 1;
-    free(text);
-    json_decref(set);
     return status;
 }
 
@@ -325,9 +175,10 @@ static int enrol(struct options *o)
         return 2;
     }
     if ((key = capif_key_load(uri)) == NULL)
-        return fail(uri);
+        return hsm_tool_fail(uri);
     token = enrolment(o, role, ccf_id, key);
-    status = token != NULL ? write_out(o, token) : fail("not signed");
+    status =
+        token != NULL ? hsm_tool_write(o, token) : hsm_tool_fail("not signed");
     free(token);
     EVP_PKEY_free(key);
     return status;
@@ -339,18 +190,22 @@ static const struct command commands[] = {
     { "keygen",
       "[--type p256|p384|p521|ed25519|rsa2048|rsa3072|rsa4096|transport] "
       "URI...",
-      "make key pairs in the token", keygen },
+      "make key pairs in the token", hsm_tool_keygen },
     { "kek", "--so-pin-file FILE URI",
-      "make a trusted key encryption key, as security officer", kek },
+      "make a trusted key encryption key, as security officer", hsm_tool_kek },
     { "partner", "--so-pin-file FILE --cert FILE URI",
-      "trust a partner's transport certificate, as security officer", partner },
+      "trust a partner's transport certificate, as security officer",
+      hsm_tool_partner },
     { "ca", "--key URI --name NAME [--days N] [--out FILE]",
       "a self-signed CA certificate for a key", ca },
     { "cert",
       "--key URI --ca-cert FILE --ca-key URI --ccf-id ID [--days N] "
       "[--out FILE]",
       "a CCF's TLS certificate", cert },
-    { "jwks", "[--out FILE] URI...", "public keys as a JWK set", jwks },
+    { "jwks", "[--out FILE] URI...", "public keys as a JWK set",
+      hsm_tool_jwks },
+    { "keyfile", "[--out FILE] URI", "a PEM file for programs that take no URI",
+      hsm_tool_keyfile },
     { "enrol",
       "[--valid SECONDS] [--aef ID=DNSNAME]... [--out FILE] invoker|provider",
       "an enrolment token, good for one use", enrol },

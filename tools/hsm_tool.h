@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hsm_tool: what the commands of `capif-hsm` share.
+ */
+#ifndef HSM_TOOL_H
+#define HSM_TOOL_H
+
+#include "conf.h"
+
+#include <stddef.h>
+
+#define AEFS_MAX 8
+
+/* The command line, after the command's name. */
+struct options {
+    const char *so_pin_file, *config, *key, *type, *out, *name, *cert, *ca_cert,
+        *ca_key, *ccf_id;
+    const char *aefs[AEFS_MAX];
+    size_t n_aefs;
+    long days, valid;
+    struct capif_conf *conf;
+    char **args;
+    int n_args;
+};
+
+struct command {
+    const char *name, *args, *what;
+    int (*run)(struct options *o);
+};
+
+/* "error: what" and OpenSSL's queue on standard error; returns 1. */
+int hsm_tool_fail(const char *what);
+/* To --out, which only its owner can read (it may be a credential). */
+int hsm_tool_write(const struct options *o, const char *text);
+
+/* ---- the commands about keys (hsm_keys.c); each returns the exit status */
+int hsm_tool_keygen(struct options *o);
+int hsm_tool_kek(struct options *o);
+int hsm_tool_partner(struct options *o);
+int hsm_tool_jwks(struct options *o);
+int hsm_tool_keyfile(struct options *o);
+
+#endif
