@@ -139,13 +139,16 @@ static CK_RV fake_get_slot_list(CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *n)
 {
     CK_RV rv = fake_begin();
 
-    (void)present;
-    if (rv == CKR_OK && list != NULL && *n < fake.slots)
+    CK_ULONG there = present && fake.away ? 0 : fake.slots;
+
+    if (rv == CKR_OK && !fake.initialized)
+        rv = CKR_CRYPTOKI_NOT_INITIALIZED;
+    else if (rv == CKR_OK && list != NULL && *n < there)
         rv = CKR_BUFFER_TOO_SMALL;
     if (rv == CKR_OK) {
-        for (CK_ULONG i = 0; list != NULL && i < fake.slots; i++)
+        for (CK_ULONG i = 0; list != NULL && i < there; i++)
             list[i] = i;
-        *n = fake.slots;
+        *n = there;
     }
     return fake_leave(NULL, rv);
 }
@@ -167,7 +170,8 @@ static CK_RV fake_get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
         memcpy(info->label, "fake", 4);
         info->serialNumber[0] = (unsigned char)('1' + slot);
         info->flags = CKF_TOKEN_INITIALIZED | CKF_LOGIN_REQUIRED
-                      | CKF_USER_PIN_INITIALIZED;
+                      | CKF_USER_PIN_INITIALIZED
+                      | (fake.final_try ? CKF_USER_PIN_FINAL_TRY : 0);
     }
     return fake_leave(NULL, rv);
 }

@@ -24,6 +24,8 @@ struct fake {
     CK_ULONG slots;     /* 1 or 2, each with a token of the same label */
     CK_ULONG find_step; /* objects that C_FindObjects() gives at the most */
     bool hide_public;   /* no public key objects */
+    bool away;          /* no token is present */
+    bool final_try;     /* CKF_USER_PIN_FINAL_TRY */
     const unsigned char *point; /* CKA_EC_POINT, an OCTET STRING: 67 octets */
     const unsigned char *cert;  /* CKA_VALUE of the certificate */
     size_t cert_len;
