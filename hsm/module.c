@@ -61,29 +61,43 @@ static CK_RV initialize_own(struct hsm_module *m, const struct hsm *h)
     return rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv;
 }
 
+/* libp11 loses memory where a context is loaded twice: so a fresh one. */
 static enum hsm_status initialize(struct hsm_module *m, const struct hsm *h)
 {
     enum hsm_status st;
     int loaded;
 
+    if ((m->ctx = PKCS11_CTX_new()) == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    if (h->init_args != NULL)
+        PKCS11_CTX_init_args(m->ctx, h->init_args);
     ERR_set_mark(); /* as HSM_CALL() does */
     loaded = PKCS11_CTX_load(m->ctx, h->path);
     ERR_pop_to_mark();
-    if (loaded != 0)
-        return hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", h->path);
-    hsm_call_begin();
-    st = hsm_status_from_ck("C_Initialize", initialize_own(m, h));
-    if (st != HSM_OK)
+    if (loaded == 0) {
+        hsm_call_begin();
+        st = hsm_status_from_ck("C_Initialize", initialize_own(m, h));
+        if (st == HSM_OK)
+            return HSM_OK;
         PKCS11_CTX_unload(m->ctx);
+    } else {
+        st = hsm_fail(HSM_ERR_CONFIG, "%s: C_Initialize failed", h->path);
+    }
+    PKCS11_CTX_free(m->ctx);
+    m->ctx = NULL;
     return st;
 }
 
 static void finalize(struct hsm_module *m)
 {
+    if (m->ctx == NULL) /* it could not be initialized again */
+        return;
     ERR_set_mark();
     if (m->twice)
         (void)m->p11->C_Finalize(NULL);
     PKCS11_CTX_unload(m->ctx);
+    PKCS11_CTX_free(m->ctx);
+    m->ctx = NULL;
     ERR_pop_to_mark();
 }
 
@@ -93,19 +107,16 @@ static enum hsm_status module_new(struct hsm *h, void *dl,
 {
     struct hsm_module *m = calloc(1, sizeof(*m));
     CK_C_GetFunctionList get;
-    enum hsm_status st = HSM_OK;
+    enum hsm_status st;
 
-    if (m == NULL || (m->ctx = PKCS11_CTX_new()) == NULL) {
-        free(m);
+    if (m == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    }
     *(void **)&get = dlsym(dl, "C_GetFunctionList");
     if (get == NULL || get(&m->p11) != CKR_OK || m->p11 == NULL)
         st = hsm_fail(HSM_ERR_CONFIG, "%s: not a PKCS#11 module", h->path);
-    if (h->init_args != NULL)
-        PKCS11_CTX_init_args(m->ctx, h->init_args);
-    if (st != HSM_OK || (st = initialize(m, h)) != HSM_OK) {
-        PKCS11_CTX_free(m->ctx);
+    else
+        st = initialize(m, h);
+    if (st != HSM_OK) {
         free(m);
         return st;
     }
@@ -184,7 +195,6 @@ void hsm_module_close(struct hsm *h)
     *p = m->next;
     if (!m->forked) { /* or else it is the parent's to finalize */
         finalize(m);
-        PKCS11_CTX_free(m->ctx);
         dlclose(m->dl);
     }
     free(m);
