@@ -8,10 +8,10 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,7 +100,10 @@ enum hsm_status hsm_pin_login(struct hsm *h)
 
 bool hsm_pin_init(struct hsm *h, const char *pin)
 {
-    return RAND_bytes(h->pin_salt, sizeof(h->pin_salt)) == 1
+    /* Not OpenSSL's: a provider that is being loaded would fix the process's
+     * generator before its configuration has been read. */
+    return getrandom(h->pin_salt, sizeof(h->pin_salt), 0)
+               == (ssize_t)sizeof(h->pin_salt)
            && (pin == NULL || hsm_pin_keep(h, pin));
 }
 
