@@ -15,7 +15,7 @@
  */
 static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
 static struct hsm *all; /* guarded by connecting, like the next two */
-static pthread_mutex_t *guarded[HSM_GUARDED_MAX];
+static pthread_mutex_t **guarded;
 static size_t n_guarded;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -88,15 +88,17 @@ void hsm_disconnected_locked(struct hsm *h)
 
 bool hsm_fork_guard(pthread_mutex_t *lock)
 {
-    bool ok;
+    pthread_mutex_t **more;
 
     pthread_once(&fork_once, register_fork);
     pthread_mutex_lock(&connecting);
-    ok = n_guarded < HSM_GUARDED_MAX;
-    if (ok)
+    more = realloc(guarded, (n_guarded + 1) * sizeof(*more));
+    if (more != NULL) {
+        guarded = more;
         guarded[n_guarded++] = lock;
+    }
     pthread_mutex_unlock(&connecting);
-    return ok;
+    return more != NULL;
 }
 
 void hsm_fork_unguard(pthread_mutex_t *lock)
@@ -105,6 +107,10 @@ void hsm_fork_unguard(pthread_mutex_t *lock)
     for (size_t i = 0; i < n_guarded; i++)
         if (guarded[i] == lock)
             guarded[i--] = guarded[--n_guarded];
+    if (n_guarded == 0) {
+        free(guarded);
+        guarded = NULL;
+    }
     pthread_mutex_unlock(&connecting);
 }
 

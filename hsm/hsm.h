@@ -123,11 +123,9 @@ void hsm_close(struct hsm *h);
  */
 bool hsm_inside(void);
 
-#define HSM_GUARDED_MAX 64
-
 /*
  * Hold this lock, too, over fork(), so that it is free in a child.  No
- * function of hsm/ may be called under it.  false: there are too many.
+ * function of hsm/ may be called under it.  false: out of memory.
  */
 bool hsm_fork_guard(pthread_mutex_t *lock);
 void hsm_fork_unguard(pthread_mutex_t *lock);

@@ -180,7 +180,8 @@ enum hsm_status hsm_unlock(struct hsm *h, const char *text, hsm_ask_fn *ask,
 
     if (st != HSM_OK)
         return st;
-    if (atomic_load(&h->logged_in) || !(h->token.flags & CKF_LOGIN_REQUIRED))
+    if (h->no_login || atomic_load(&h->logged_in)
+        || !(h->token.flags & CKF_LOGIN_REQUIRED))
         goto out;
     st = uri_pin(uri, pin, &len);
     if (st == HSM_OK)

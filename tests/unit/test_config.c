@@ -164,6 +164,7 @@ static void test_never(void **state)
     snprintf(more, sizeof(more), "login = never\npin-file = %s\n", t->pin_file);
     assert_false(finds_with(t, more, UNIT));
     assert_true(queue_had("nothing matches"));
+    assert_false(finds_with(t, more, UNIT "?pin-value=" TOKEN_PIN));
 }
 
 static void test_pin_in_uri(void **state)
