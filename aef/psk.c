@@ -50,7 +50,8 @@ struct aef_psks *aef_psks_new(void)
 static void psk_end(struct aef_psk *psk)
 {
     atomic_store(&psk->dead, true);
-    capif_seal_release(psk->handle, sizeof(psk->handle));
+    if (capif_seal_alive(psk->handle, sizeof(psk->handle)))
+        capif_seal_release(psk->handle, sizeof(psk->handle));
     capif_log("psk-ended", "ccf", psk->ccf_id, "invoker", psk->invoker_id,
               "psk", psk->psk_id, NULL);
     psk_put(psk);
@@ -63,7 +64,7 @@ void aef_psks_free(struct aef_psks *psks)
     for (size_t i = 0; i < PSKS_MAX; i++)
         if (psks->slots[i] != NULL)
             psk_end(psks->slots[i]);
-    if (psks->decoy_ends != 0)
+    if (capif_seal_alive(psks->decoy, sizeof(psks->decoy)))
         capif_seal_release(psks->decoy, sizeof(psks->decoy));
     pthread_mutex_destroy(&psks->decoy_lock);
     pthread_mutex_destroy(&psks->lock);
@@ -88,24 +89,34 @@ void aef_psks_expire(struct aef_psks *psks)
         psk_end(ended[--n]);
 }
 
-/* A reference of the caller's own, or NULL. */
+/*
+ * A reference of the caller's own, or NULL.  One that the token has lost is
+ * as good as none: the next envelope brings it back.
+ */
 static struct aef_psk *psk_find(struct aef_psks *psks, const char *ccf_id,
                                 const char *invoker_id, const char *psk_id)
 {
-    struct aef_psk *found = NULL;
+    struct aef_psk *found = NULL, *lost = NULL;
 
     pthread_mutex_lock(&psks->lock);
-    for (size_t i = 0; i < PSKS_MAX && found == NULL; i++) {
+    for (size_t i = 0; i < PSKS_MAX && found == NULL && lost == NULL; i++) {
         struct aef_psk *psk = psks->slots[i];
 
-        if (psk != NULL && strcmp(psk->psk_id, psk_id) == 0
-            && strcmp(psk->invoker_id, invoker_id) == 0
-            && strcmp(psk->ccf_id, ccf_id) == 0)
+        if (psk == NULL || strcmp(psk->psk_id, psk_id) != 0
+            || strcmp(psk->invoker_id, invoker_id) != 0
+            || strcmp(psk->ccf_id, ccf_id) != 0)
+            continue;
+        if (capif_seal_alive(psk->handle, sizeof(psk->handle))) {
             found = psk;
+            atomic_fetch_add(&found->refs, 1);
+        } else {
+            lost = psk;
+            psks->slots[i] = NULL;
+        }
     }
-    if (found != NULL)
-        atomic_fetch_add(&found->refs, 1);
     pthread_mutex_unlock(&psks->lock);
+    if (lost != NULL)
+        psk_end(lost);
     return found;
 }
 
@@ -351,7 +362,9 @@ static bool decoy_key(struct aef *aef, uint8_t key[CAPIF_HANDLE_LEN])
     bool there;
 
     pthread_mutex_lock(&psks->decoy_lock);
-    if (psks->decoy_ends <= now && aef->transport != NULL)
+    if (aef->transport != NULL
+        && (psks->decoy_ends <= now
+            || !capif_seal_alive(psks->decoy, sizeof(psks->decoy))))
         psks->decoy_ends =
             decoy_make(aef->transport, psks->decoy) ? now + SECONDS_MAX : 0;
     there = psks->decoy_ends > now;

@@ -63,6 +63,28 @@ void capif_seal_log(void)
     EVP_KDF_free(kdf);
 }
 
+bool capif_seal_alive(const uint8_t *handle, size_t len)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "AEFPSK", NULL);
+    EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+    unsigned alive = 0;
+    const OSSL_PARAM key[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY,
+                                          (void *)(uintptr_t)handle, len),
+        OSSL_PARAM_construct_end(),
+    };
+    OSSL_PARAM answer[] = {
+        OSSL_PARAM_construct_uint("alive", &alive),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = ctx != NULL && EVP_KDF_CTX_set_params(ctx, key)
+              && EVP_KDF_CTX_get_params(ctx, answer) && alive != 0;
+
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    return ok;
+}
+
 void capif_seal_release(const uint8_t *handle, size_t len)
 {
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "AEFPSK", NULL);

@@ -30,6 +30,8 @@ bool capif_seal_aefpsk(const uint8_t *key, size_t key_len, const char *p0,
  * this process has seen because it can't (design 3).
  */
 void capif_seal_log(void);
+/* False once it is lost: its time is up, or the token was away. */
+bool capif_seal_alive(const uint8_t *handle, size_t len);
 /* Destroy the secret now. */
 void capif_seal_release(const uint8_t *handle, size_t len);
 

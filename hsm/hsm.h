@@ -277,6 +277,8 @@ const char *hsm_rung_name(enum hsm_rung rung);
 #define HSM_MAC_LEN    32  /* octets of HMAC-SHA-256 */
 
 size_t hsm_secret_len(const struct hsm_secret *s);
+/* False once the connection it was made on is lost; nothing is asked. */
+bool hsm_secret_alive(const struct hsm_secret *s);
 struct hsm_secret *hsm_secret_ref(struct hsm_secret *s);
 void hsm_secret_free(struct hsm_secret *s);
 

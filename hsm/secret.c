@@ -119,9 +119,14 @@ enum hsm_status hsm_secret_new(struct hsm *h, CK_OBJECT_HANDLE obj, size_t len,
     return HSM_OK;
 }
 
+bool hsm_secret_alive(const struct hsm_secret *secret)
+{
+    return secret->epoch == atomic_load(&secret->hsm->epoch);
+}
+
 enum hsm_status hsm_secret_live(const struct hsm_secret *secret)
 {
-    return secret->epoch == atomic_load(&secret->hsm->epoch)
+    return hsm_secret_alive(secret)
                ? HSM_OK
                : hsm_fail(HSM_ERR_GONE, "the secret was lost with its session");
 }

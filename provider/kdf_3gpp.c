@@ -366,6 +366,7 @@ static const OSSL_PARAM *k_gettable(void *vk, void *vprov)
 {
     static const OSSL_PARAM table[] = {
         OSSL_PARAM_size_t(OSSL_KDF_PARAM_SIZE, NULL),
+        OSSL_PARAM_uint("alive", NULL),
         OSSL_PARAM_END,
     };
 
@@ -376,10 +377,17 @@ static const OSSL_PARAM *k_gettable(void *vk, void *vprov)
 
 static int k_get_ctx_params(void *vk, OSSL_PARAM params[])
 {
+    const struct ts33220 *k = vk;
     OSSL_PARAM *p = OSSL_PARAM_locate(params, OSSL_KDF_PARAM_SIZE);
 
-    (void)vk;
-    return p == NULL || OSSL_PARAM_set_size_t(p, HASH_LEN);
+    if (p != NULL && !OSSL_PARAM_set_size_t(p, HASH_LEN))
+        return 0;
+    /* Of a key that is a handle: can it be used still? */
+    p = OSSL_PARAM_locate(params, "alive");
+    return p == NULL
+           || OSSL_PARAM_set_uint(
+               p, sealed_find(k->prov->sealed, k->key, k->key_len, NULL, NULL)
+                      == SEALED_OK);
 }
 
 #define K_COMMON                                                            \

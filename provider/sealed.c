@@ -129,6 +129,7 @@ static struct entry *entry_locked(struct sealed_table *t, const uint8_t *octets,
         return NULL;
     e = &t->entries[index];
     if (e->secret == NULL || e->len != len || e->expires <= now()
+        || !hsm_secret_alive(e->secret)
         || !handle_write(t, index, e->generation, want, len)
         || CRYPTO_memcmp(want, octets, len) != 0)
         return NULL;

@@ -40,7 +40,8 @@ enum sealed_kind {
 enum sealed_match {
     SEALED_PLAIN, /* does not bear the tag */
     SEALED_OK,
-    SEALED_BAD, /* forged, released, expired or evicted */
+    SEALED_BAD, /* forged, released, expired, evicted, or lost with its
+                   connection to the token */
 };
 
 struct sealed_table;

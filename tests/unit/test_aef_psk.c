@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS-PSK of the AEF with identities that it does not know: the token is
- * asked as much as for a known identity with a wrong key, and the peer is
- * told the same.
+ * TLS-PSK of the AEF with identities that it does not know, or no more: the
+ * token is asked as much as for a known identity with a wrong key, and the
+ * peer is told the same.
  */
 #include "kdf_call.h"
+#include "soft.h"
 #include "tls_pair.h"
 #include "vault.h"
 
@@ -12,6 +13,7 @@
 
 #include <openssl/ssl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct aef aef;
@@ -103,6 +105,97 @@ static void test_unknown_identity(void **state)
     assert_non_null(aef.psks);
 }
 
+/* ---- a token that was away ---- */
+
+static void lose_sessions(void)
+{
+    CK_SLOT_ID slots[4];
+    CK_ULONG n = 4;
+    CK_FUNCTION_LIST *p11 = vaults[SOFTHSM].p11;
+
+    assert_int_equal(p11->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
+    assert_int_equal(p11->C_CloseAllSessions(slots[0]), CKR_OK);
+}
+
+#define SERVICE "aef.b.example"
+#define PREFIX  "/api"
+
+/* By our own CCF, with the interface as api_of() has it. */
+static char *envelope(EVP_PKEY *issuer)
+{
+    uint8_t key[CAPIF_HANDLE_LEN] = "a PSK of 32 octets, all of them";
+    char *ek = capif_seal_wrap_for(aef.transport, key), *claims, *jws;
+    json_t *doc = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:{s:s, s:s}, s:{s:s, s:i, s:s}}", "ccfId",
+        aef.ccf_id, "apiInvokerId", "invoker", "aefId", aef.aef_id, "pskId",
+        "psk", "exp", (json_int_t)time(NULL) + 600, "wrap", "alg", "RSA-OAEP",
+        "ek", ek, "interface", "fqdn", SERVICE, "port", 443, "apiPrefix",
+        PREFIX);
+
+    assert_non_null(doc);
+    claims = json_dumps(doc, JSON_COMPACT);
+    jws = soft_jws("{\"alg\":\"ES256\",\"kid\":\"k\","
+                   "\"typ\":\"psk-envelope+jwt\"}",
+                   claims, issuer, "SHA256", false);
+    assert_non_null(jws);
+    free(claims);
+    free(ek);
+    json_decref(doc);
+    return jws;
+}
+
+static bool in_use(bool *refused)
+{
+    SSL_CTX *s = aef_psk_server_ctx(&aef), *c = pair_client(NULL, 0);
+    struct psk psk = { "a PSK of 32 octets, all of them", 0 };
+    struct pair p;
+    bool ok;
+
+    assert_true(SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256"));
+    p = pair_new(s, c, NULL, &psk);
+    ok = pair_shake(&p) && aef_psk_of(p.server) != NULL;
+    *refused = pair_said("binder does not verify");
+    pair_free(&p);
+    SSL_CTX_free(c);
+    SSL_CTX_free(s);
+    return ok;
+}
+
+/*
+ * With the connection to the token its PSKs are lost: they are refused as
+ * unknown ones are, until the same envelope brings them back.
+ */
+static void test_lost(void **state)
+{
+    EVP_PKEY *issuer = soft_key("P-256", 0);
+    bool refused = false;
+    struct aef_info info = { .ccf_id = "ccf.example", .invoker_id = "invoker" };
+    char *jws;
+
+    (void)state;
+    aef.aef_id = "aef-1";
+    aef.ccf_id = "ccf.example";
+    aef.service_fqdn = SERVICE;
+    aef.service_port = 443;
+    aef.apis[0] = (struct aef_api){ "api", PREFIX, NULL };
+    aef.n_apis = 1;
+    info.issuers = json_pack("[{s:s, s:{s:[o]}}]", "ccfId", aef.ccf_id, "jwks",
+                             "keys", capif_jwk(issuer, "k"));
+    assert_non_null(info.issuers);
+    jws = envelope(issuer);
+    assert_null(aef_psk_take(&aef, &info, jws));
+    assert_true(in_use(&refused));
+    lose_sessions();
+    assert_false(in_use(&refused)); /* the one that finds it out */
+    assert_false(in_use(&refused));
+    assert_true(refused);
+    assert_null(aef_psk_take(&aef, &info, jws));
+    assert_true(in_use(&refused));
+    free(jws);
+    json_decref(info.issuers);
+    EVP_PKEY_free(issuer);
+}
+
 /* What a wrong key costs that is known: the same. */
 static void test_wrong_key(void **state)
 {
@@ -130,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_identity),
         cmocka_unit_test(test_wrong_key),
+        cmocka_unit_test(test_lost),
     };
 
     return cmocka_run_group_tests_name("AEF: PSKs it does not know", tests,
