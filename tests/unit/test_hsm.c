@@ -163,6 +163,14 @@ static void test_login_once(void **state)
                          i % 2 == 0 ? HSM_OK : HSM_ERR_DEVICE);
         assert_int_equal(fake->logins, 0);
     }
+    fake_do_reset(0, CKR_OK);
+    for (int i = 0; i < 5; i++) {
+        size_t len = sizeof(sig);
+
+        assert_int_equal(hsm_sign(key, &p, tbs, sizeof(tbs), sig, &len),
+                         HSM_OK);
+    }
+    assert_int_equal(fake->calls, 2 * 5); /* C_SignInit(), C_Sign(): no more */
     hsm_key_free(key);
     fixture_close(h);
 }
