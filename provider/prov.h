@@ -142,6 +142,8 @@ struct prov_sig {
     bool jose; /* ECDSA: R || S of RFC 7518 3.4 rather than DER */
     EVP_MD *md, *mgf1_md;
     EVP_MD_CTX *md_ctx;
+    EVP_PKEY_CTX *soft; /* of prov_sig_soft() for soft_op, or NULL */
+    int soft_op;
     int pad, salt; /* RSA only: RSA_PKCS1_..._PADDING, RSA_PSS_SALTLEN_... */
 };
 
@@ -159,8 +161,13 @@ int prov_sig_digest_update(void *vsig, const unsigned char *data, size_t len);
 int prov_sig_digest_end(struct prov_sig *sig, unsigned char *out, size_t *len);
 /* The digest as hsm.h names it; false if it is none of those. */
 bool prov_hash_of(const EVP_MD *md, enum hsm_hash *hash);
-/* A context of the software key, with digest and padding as in sig. */
-EVP_PKEY_CTX *prov_sig_soft(const struct prov_sig *sig, bool verify);
+/*
+ * A context of the software key for EVP_PKEY_OP_SIGN or the like, with digest
+ * and padding as in sig, to which it belongs; NULL, and raised, on failure.
+ */
+EVP_PKEY_CTX *prov_sig_soft(struct prov_sig *sig, int op);
+/* What it was made of is another now. */
+void prov_sig_changed(struct prov_sig *sig);
 int prov_sig_get_params(const struct prov_sig *sig, OSSL_PARAM params[],
                         X509_ALGOR *alg);
 

@@ -33,6 +33,7 @@ void prov_sig_free(void *vsig)
     EVP_MD_free(sig->md);
     EVP_MD_free(sig->mgf1_md);
     EVP_MD_CTX_free(sig->md_ctx);
+    EVP_PKEY_CTX_free(sig->soft);
     free(sig);
 }
 
@@ -68,6 +69,7 @@ int prov_sig_init(void *vsig, void *vkey, const OSSL_PARAM params[])
     struct prov_key *key = vkey;
 
     (void)params; /* the algorithm's own function has parsed them */
+    prov_sig_changed(sig);
     if (key != NULL) {
         prov_key_free(sig->key);
         sig->key = prov_key_ref(key);
@@ -86,6 +88,7 @@ int prov_sig_set_md(struct prov_sig *sig, const char *name)
     }
     EVP_MD_free(sig->md);
     sig->md = md;
+    prov_sig_changed(sig);
     return 1;
 }
 
@@ -136,31 +139,48 @@ int prov_sig_digest_end(struct prov_sig *sig, unsigned char *out, size_t *len)
     return 1;
 }
 
-EVP_PKEY_CTX *prov_sig_soft(const struct prov_sig *sig, bool verify)
+void prov_sig_changed(struct prov_sig *sig)
 {
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_pkey(sig->prov->soft, sig->key->soft, NULL);
+    EVP_PKEY_CTX_free(sig->soft);
+    sig->soft = NULL;
+}
 
-    if (ctx == NULL)
-        return NULL;
-    if ((verify ? EVP_PKEY_verify_init(ctx) : EVP_PKEY_sign_init(ctx)) <= 0)
-        goto bad;
-    if (sig->md != NULL && EVP_PKEY_CTX_set_signature_md(ctx, sig->md) <= 0)
-        goto bad;
-    if (sig->key->type != HSM_KEY_RSA)
-        return ctx;
+static bool soft_init(EVP_PKEY_CTX *ctx, int op)
+{
+    if (op == EVP_PKEY_OP_SIGN)
+        return EVP_PKEY_sign_init(ctx) > 0;
+    return (op == EVP_PKEY_OP_VERIFY ? EVP_PKEY_verify_init(ctx)
+                                     : EVP_PKEY_verify_recover_init(ctx))
+           > 0;
+}
+
+static bool soft_set_rsa(EVP_PKEY_CTX *ctx, const struct prov_sig *sig)
+{
     if (EVP_PKEY_CTX_set_rsa_padding(ctx, sig->pad) <= 0)
-        goto bad;
-    if (sig->pad != RSA_PKCS1_PSS_PADDING)
-        return ctx;
-    if (EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, sig->salt) <= 0
-        || (sig->mgf1_md != NULL
-            && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, sig->mgf1_md) <= 0))
-        goto bad;
+        return false;
+    return sig->pad != RSA_PKCS1_PSS_PADDING
+           || (EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, sig->salt) > 0
+               && (sig->mgf1_md == NULL
+                   || EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, sig->mgf1_md) > 0));
+}
+
+EVP_PKEY_CTX *prov_sig_soft(struct prov_sig *sig, int op)
+{
+    EVP_PKEY_CTX *ctx;
+
+    if (sig->soft != NULL && sig->soft_op == op)
+        return sig->soft;
+    prov_sig_changed(sig);
+    ctx = EVP_PKEY_CTX_new_from_pkey(sig->prov->soft, sig->key->soft, NULL);
+    if (ctx == NULL || !soft_init(ctx, op)
+        || (sig->md != NULL && EVP_PKEY_CTX_set_signature_md(ctx, sig->md) <= 0)
+        || (sig->key->type == HSM_KEY_RSA && !soft_set_rsa(ctx, sig))) {
+        EVP_PKEY_CTX_free(ctx);
+        return NULL;
+    }
+    sig->soft = ctx;
+    sig->soft_op = op;
     return ctx;
-bad:
-    EVP_PKEY_CTX_free(ctx);
-    return NULL;
 }
 
 /* alg is the AlgorithmIdentifier that X509_sign() asks for. */

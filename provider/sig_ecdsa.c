@@ -9,8 +9,8 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#define RS_MAX  132 /* P-521 */
-#define DER_MAX 141
+#define HALF_MAX 72 /* of a software key: the longest curves have 571 bits */
+#define DER_MAX  (3 + 2 * (3 + HALF_MAX))
 
 static OSSL_FUNC_signature_newctx_fn jose_newctx;
 static OSSL_FUNC_signature_sign_init_fn ecdsa_init;
@@ -45,24 +45,39 @@ static size_t sig_room(const struct prov_sig *sig)
                      : (size_t)EVP_PKEY_get_size(sig->key->soft);
 }
 
+/* INTEGER of X.690 8.3: positive, in as few octets as can be. */
+static size_t der_integer(const unsigned char *p, size_t len,
+                          unsigned char *der)
+{
+    size_t sign;
+
+    for (; len > 1 && *p == 0; len--)
+        p++;
+    sign = *p >> 7;
+    der[0] = 0x02;
+    der[1] = (unsigned char)(sign + len);
+    der[2] = 0; /* unless it isn't needed */
+    memcpy(der + 2 + sign, p, len);
+    return 2 + sign + len;
+}
+
 /* Both return the length written, 0 on failure. */
 static size_t der_from_rs(const unsigned char *rs, size_t half,
                           unsigned char *der)
 {
-    BIGNUM *r = BN_bin2bn(rs, (int)half, NULL);
-    BIGNUM *s = BN_bin2bn(rs + half, (int)half, NULL);
-    ECDSA_SIG *e = ECDSA_SIG_new();
-    int len = 0;
+    unsigned char both[DER_MAX];
+    size_t len, n = 0;
 
-    if (r != NULL && s != NULL && e != NULL && ECDSA_SIG_set0(e, r, s)) {
-        r = s = NULL;
-        len = i2d_ECDSA_SIG(e, NULL);
-        len = len > 0 && len <= DER_MAX ? i2d_ECDSA_SIG(e, &der) : 0;
-    }
-    BN_free(r);
-    BN_free(s);
-    ECDSA_SIG_free(e);
-    return len > 0 ? (size_t)len : 0;
+    if (half == 0 || half > HALF_MAX)
+        return 0;
+    len = der_integer(rs, half, both);
+    len += der_integer(rs + half, half, both + len);
+    der[n++] = 0x30;
+    if (len > 127)
+        der[n++] = 0x81;
+    der[n++] = (unsigned char)len;
+    memcpy(der + n, both, len);
+    return n + len;
 }
 
 static size_t rs_from_der(const unsigned char *der, size_t len, size_t half,
@@ -82,61 +97,64 @@ static int ecdsa_init(void *vsig, void *vkey, const OSSL_PARAM params[])
            && ecdsa_set_ctx_params(vsig, params);
 }
 
-/* Sign in the token, or in software: R || S or DER, as each has it. */
-static bool sign_raw(const struct prov_sig *sig, const unsigned char *tbs,
-                     size_t tbs_len, unsigned char *out, size_t *len,
-                     bool *is_der)
+/* Both return the length of what they wrote, 0 on failure. */
+static size_t sign_in_token(const struct prov_sig *sig,
+                            const unsigned char *tbs, size_t tbs_len,
+                            unsigned char *out)
 {
     const struct hsm_sign_params p = { .mech = HSM_MECH_ECDSA };
-    EVP_PKEY_CTX *soft;
+    size_t half = half_len(sig), len = 2 * HALF_MAX;
+    unsigned char rs[2 * HALF_MAX];
     enum hsm_status st;
-    bool ok;
 
-    if (sig->key->hsm != NULL) {
-        *is_der = false;
-        st = hsm_sign(sig->key->hsm, &p, tbs, tbs_len, out, len);
-        if (st != HSM_OK)
-            prov_raise_hsm(sig->prov, st);
-        else if (*len != 2 * half_len(sig))
-            prov_raise(sig->prov, PROV_E_DEVICE, "signature of %zu octets",
-                       *len);
-        return st == HSM_OK && *len == 2 * half_len(sig);
+    /* A token takes no more than the order's length (FIPS 186-5 6.4.1). */
+    st = hsm_sign(sig->key->hsm, &p, tbs, tbs_len < half ? tbs_len : half, rs,
+                  &len);
+    if (st != HSM_OK) {
+        prov_raise_hsm(sig->prov, st);
+        return 0;
     }
-    *is_der = true;
-    soft = prov_sig_soft(sig, false);
-    ok = soft != NULL && EVP_PKEY_sign(soft, out, len, tbs, tbs_len) > 0;
-    EVP_PKEY_CTX_free(soft);
-    return ok;
+    if (len != 2 * half) {
+        prov_raise(sig->prov, PROV_E_DEVICE, "signature of %zu octets", len);
+        return 0;
+    }
+    if (!sig->jose)
+        return der_from_rs(rs, half, out);
+    memcpy(out, rs, len);
+    return len;
+}
+
+static size_t sign_in_software(struct prov_sig *sig, const unsigned char *tbs,
+                               size_t tbs_len, unsigned char *out, size_t room)
+{
+    EVP_PKEY_CTX *soft = prov_sig_soft(sig, EVP_PKEY_OP_SIGN);
+    unsigned char der[DER_MAX];
+    size_t len = sig->jose ? sizeof(der) : room;
+
+    if (soft == NULL
+        || EVP_PKEY_sign(soft, sig->jose ? der : out, &len, tbs, tbs_len) <= 0)
+        return 0;
+    return sig->jose ? rs_from_der(der, len, half_len(sig), out) : len;
 }
 
 static int ecdsa_sign(void *vsig, unsigned char *out, size_t *out_len,
                       size_t room, const unsigned char *tbs, size_t tbs_len)
 {
-    const struct prov_sig *sig = vsig;
-    unsigned char raw[DER_MAX + 1];
-    size_t len = sizeof(raw);
-    bool is_der;
+    struct prov_sig *sig = vsig;
+    size_t want = sig_room(sig), len;
 
     if (out == NULL) {
-        *out_len = sig_room(sig);
+        *out_len = want;
         return 1;
     }
-    if (room < sig_room(sig)
+    if (room < want
         || (sig->md != NULL && tbs_len != (size_t)EVP_MD_get_size(sig->md))) {
         prov_raise(sig->prov, PROV_E_LENGTH, "ECDSA");
         return 0;
     }
-    /* A token takes no more than the order's length (FIPS 186-5 6.4.1). */
-    if (tbs_len > half_len(sig))
-        tbs_len = half_len(sig);
-    if (!sign_raw(sig, tbs, tbs_len, raw, &len, &is_der))
-        return 0;
-    if (sig->jose == !is_der)
-        memcpy(out, raw, len);
-    else if (sig->jose)
-        len = rs_from_der(raw, len, half_len(sig), out);
-    else
-        len = der_from_rs(raw, half_len(sig), out);
+    len = sig->key->hsm != NULL
+              ? sign_in_token(sig, tbs, tbs_len, out)
+              : sign_in_software(sig, tbs, tbs_len, out, room);
     *out_len = len;
     return len > 0;
 }
@@ -144,10 +162,9 @@ static int ecdsa_sign(void *vsig, unsigned char *out, size_t *out_len,
 static int ecdsa_verify(void *vsig, const unsigned char *in, size_t in_len,
                         const unsigned char *tbs, size_t tbs_len)
 {
-    const struct prov_sig *sig = vsig;
+    struct prov_sig *sig = vsig;
     unsigned char der[DER_MAX];
     EVP_PKEY_CTX *soft;
-    int ok;
 
     if (sig->jose) {
         if (in_len != 2 * half_len(sig)
@@ -157,10 +174,8 @@ static int ecdsa_verify(void *vsig, const unsigned char *in, size_t in_len,
         }
         in = der;
     }
-    soft = prov_sig_soft(sig, true);
-    ok = soft != NULL && EVP_PKEY_verify(soft, in, in_len, tbs, tbs_len) == 1;
-    EVP_PKEY_CTX_free(soft);
-    return ok;
+    soft = prov_sig_soft(sig, EVP_PKEY_OP_VERIFY);
+    return soft != NULL && EVP_PKEY_verify(soft, in, in_len, tbs, tbs_len) == 1;
 }
 
 static int ecdsa_digest_init(void *vsig, const char *md, void *vkey,

@@ -11,9 +11,22 @@
 
 #define DIGEST_INFO_MAX 128
 
+static const struct {
+    const char *name;
+    int pad;
+    bool in_token; /* or for software keys alone */
+} pads[] = {
+    { OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING, true },
+    { OSSL_PKEY_RSA_PAD_MODE_PSS, RSA_PKCS1_PSS_PADDING, true },
+    { OSSL_PKEY_RSA_PAD_MODE_NONE, RSA_NO_PADDING, false },
+    { OSSL_PKEY_RSA_PAD_MODE_X931, RSA_X931_PADDING, false },
+};
+#define N_PADS (sizeof(pads) / sizeof(pads[0]))
+
 static OSSL_FUNC_signature_sign_init_fn rsa_init;
 static OSSL_FUNC_signature_sign_fn rsa_sign;
 static OSSL_FUNC_signature_verify_fn rsa_verify;
+static OSSL_FUNC_signature_verify_recover_fn rsa_verify_recover;
 static OSSL_FUNC_signature_digest_sign_init_fn rsa_digest_init;
 static OSSL_FUNC_signature_digest_sign_final_fn rsa_digest_sign_final;
 static OSSL_FUNC_signature_digest_verify_final_fn rsa_digest_verify_final;
@@ -21,6 +34,14 @@ static OSSL_FUNC_signature_get_ctx_params_fn rsa_get_ctx_params;
 static OSSL_FUNC_signature_gettable_ctx_params_fn rsa_gettable_ctx_params;
 static OSSL_FUNC_signature_set_ctx_params_fn rsa_set_ctx_params;
 static OSSL_FUNC_signature_settable_ctx_params_fn rsa_settable_ctx_params;
+
+static const char *pad_name(int pad)
+{
+    for (size_t i = 0; i < N_PADS; i++)
+        if (pads[i].pad == pad)
+            return pads[i].name;
+    return "";
+}
 
 /* Octets of salt for signing; negative if the key is too short for PSS. */
 static int salt_len(const struct prov_sig *sig)
@@ -92,6 +113,9 @@ static int sign_in_token(const struct prov_sig *sig, unsigned char *out,
             return 0;
         }
         p.salt_len = (size_t)salt;
+    } else if (sig->pad != RSA_PKCS1_PADDING) {
+        prov_raise(sig->prov, PROV_E_MECH, "RSA: %s", pad_name(sig->pad));
+        return 0;
     } else if (sig->md != NULL) {
         if ((tbs_len = digest_info(sig->md, tbs, tbs_len, info)) == 0) {
             prov_raise(sig->prov, PROV_E_DIGEST, "no DigestInfo for it");
@@ -108,10 +132,9 @@ static int sign_in_token(const struct prov_sig *sig, unsigned char *out,
 static int rsa_sign(void *vsig, unsigned char *out, size_t *out_len,
                     size_t room, const unsigned char *tbs, size_t tbs_len)
 {
-    const struct prov_sig *sig = vsig;
+    struct prov_sig *sig = vsig;
     size_t want = (size_t)EVP_PKEY_get_size(sig->key->soft);
     EVP_PKEY_CTX *soft;
-    int ok;
 
     if (out == NULL) {
         *out_len = want;
@@ -125,21 +148,27 @@ static int rsa_sign(void *vsig, unsigned char *out, size_t *out_len,
     *out_len = want;
     if (sig->key->hsm != NULL)
         return sign_in_token(sig, out, out_len, tbs, tbs_len);
-    soft = prov_sig_soft(sig, false);
-    ok = soft != NULL && EVP_PKEY_sign(soft, out, out_len, tbs, tbs_len) > 0;
-    EVP_PKEY_CTX_free(soft);
-    return ok;
+    soft = prov_sig_soft(sig, EVP_PKEY_OP_SIGN);
+    return soft != NULL && EVP_PKEY_sign(soft, out, out_len, tbs, tbs_len) > 0;
 }
 
 static int rsa_verify(void *vsig, const unsigned char *in, size_t in_len,
                       const unsigned char *tbs, size_t tbs_len)
 {
-    EVP_PKEY_CTX *soft = prov_sig_soft(vsig, true);
-    int ok =
-        soft != NULL && EVP_PKEY_verify(soft, in, in_len, tbs, tbs_len) == 1;
+    EVP_PKEY_CTX *soft = prov_sig_soft(vsig, EVP_PKEY_OP_VERIFY);
 
-    EVP_PKEY_CTX_free(soft);
-    return ok;
+    return soft != NULL && EVP_PKEY_verify(soft, in, in_len, tbs, tbs_len) == 1;
+}
+
+static int rsa_verify_recover(void *vsig, unsigned char *out, size_t *out_len,
+                              size_t room, const unsigned char *in,
+                              size_t in_len)
+{
+    EVP_PKEY_CTX *soft = prov_sig_soft(vsig, EVP_PKEY_OP_VERIFYRECOVER);
+
+    *out_len = room;
+    return soft != NULL
+           && EVP_PKEY_verify_recover(soft, out, out_len, in, in_len) > 0;
 }
 
 static int rsa_digest_init(void *vsig, const char *md, void *vkey,
@@ -234,10 +263,7 @@ static int rsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
     if (ok && p != NULL)
         ok = p->data_type == OSSL_PARAM_INTEGER
                  ? OSSL_PARAM_set_int(p, sig->pad)
-                 : OSSL_PARAM_set_utf8_string(
-                     p, sig->pad == RSA_PKCS1_PSS_PADDING
-                            ? OSSL_PKEY_RSA_PAD_MODE_PSS
-                            : OSSL_PKEY_RSA_PAD_MODE_PKCSV15);
+                 : OSSL_PARAM_set_utf8_string(p, pad_name(sig->pad));
     X509_ALGOR_free(alg);
     return ok;
 }
@@ -257,23 +283,24 @@ static const OSSL_PARAM *rsa_gettable_ctx_params(void *vsig, void *vprov)
 }
 
 /* OpenSSL sends both of these as a name or as a number. */
-static bool pad_parse(const OSSL_PARAM *p, int *pad)
+static bool pad_parse(const struct prov_sig *sig, const OSSL_PARAM *p, int *pad)
 {
+    bool soft = sig->key == NULL || sig->key->hsm == NULL;
     const char *s = NULL;
+    int n = 0;
 
-    if (p->data_type == OSSL_PARAM_UTF8_STRING) {
-        if (!OSSL_PARAM_get_utf8_string_ptr(p, &s) || s == NULL)
-            return false;
-        if (strcmp(s, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0)
-            *pad = RSA_PKCS1_PSS_PADDING;
-        else if (strcmp(s, OSSL_PKEY_RSA_PAD_MODE_PKCSV15) == 0)
-            *pad = RSA_PKCS1_PADDING;
-        else
-            return false;
+    if (p->data_type == OSSL_PARAM_UTF8_STRING
+            ? !OSSL_PARAM_get_utf8_string_ptr(p, &s) || s == NULL
+            : !OSSL_PARAM_get_int(p, &n))
+        return false;
+    for (size_t i = 0; i < N_PADS; i++) {
+        if ((s != NULL ? strcmp(s, pads[i].name) != 0 : n != pads[i].pad)
+            || !(pads[i].in_token || soft))
+            continue;
+        *pad = pads[i].pad;
         return true;
     }
-    return OSSL_PARAM_get_int(p, pad)
-           && (*pad == RSA_PKCS1_PADDING || *pad == RSA_PKCS1_PSS_PADDING);
+    return false;
 }
 
 static bool salt_parse(const OSSL_PARAM *p, int *salt)
@@ -320,7 +347,7 @@ static int rsa_set_ctx_params(void *vsig, const OSSL_PARAM params[])
     if (params == NULL)
         return 1;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE);
-    if (p != NULL && !pad_parse(p, &pad))
+    if (p != NULL && !pad_parse(sig, p, &pad))
         goto bad;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
     if (p != NULL && !salt_parse(p, &salt))
@@ -333,6 +360,8 @@ static int rsa_set_ctx_params(void *vsig, const OSSL_PARAM params[])
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_DIGEST);
     if (p != NULL && !prov_sig_param_md(sig, p))
         goto bad;
+    if (pad != sig->pad || salt != sig->salt || mgf1 != NULL)
+        prov_sig_changed(sig);
     sig->pad = pad;
     sig->salt = salt;
     if (mgf1 != NULL) {
@@ -369,6 +398,8 @@ const OSSL_DISPATCH prov_rsa_sig_functions[] = {
     { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))rsa_sign },
     { OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))rsa_init },
     { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))rsa_verify },
+    { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, (void (*)(void))rsa_init },
+    { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER, (void (*)(void))rsa_verify_recover },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))rsa_digest_init },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE,
       (void (*)(void))prov_sig_digest_update },
