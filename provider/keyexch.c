@@ -6,18 +6,21 @@
  */
 #include "prov.h"
 
+#include <openssl/ec.h>
 #include <openssl/kdf.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECRET_MAX 66 /* octets, of P-521 */
+#define SECRET_MAX 72 /* octets; a token's P-521 has 66 */
 #define POINT_MAX  133
 #define UKM_MAX    65536
 
 struct exchange {
     struct prov_ctx *prov;
     struct prov_key *key, *peer;
-    bool x963; /* or no KDF */
+    EVP_PKEY_CTX *soft; /* of soft_ctx(), or NULL */
+    int cofactor;       /* mode; -1: as the key says */
+    bool x963;          /* or no KDF */
     EVP_MD *md;
     size_t out_len;
     uint8_t *ukm;
@@ -39,8 +42,10 @@ static void *exchange_new(void *vprov)
 {
     struct exchange *x = calloc(1, sizeof(*x));
 
-    if (x != NULL)
-        x->prov = vprov;
+    if (x == NULL)
+        return NULL;
+    x->prov = vprov;
+    x->cofactor = -1;
     return x;
 }
 
@@ -50,6 +55,7 @@ static void exchange_free(void *vx)
 
     if (x == NULL)
         return;
+    EVP_PKEY_CTX_free(x->soft);
     prov_key_free(x->key);
     prov_key_free(x->peer);
     EVP_MD_free(x->md);
@@ -65,6 +71,7 @@ static void *exchange_dup(void *vx)
     if (to == NULL)
         return NULL;
     *to = *from;
+    to->soft = NULL;
     to->ukm = NULL;
     if (to->key != NULL)
         (void)prov_key_ref(to->key);
@@ -80,10 +87,18 @@ static void *exchange_dup(void *vx)
     return to;
 }
 
+/* What soft_ctx() was made of is another now. */
+static void changed(struct exchange *x)
+{
+    EVP_PKEY_CTX_free(x->soft);
+    x->soft = NULL;
+}
+
 static int exchange_init(void *vx, void *vkey, const OSSL_PARAM params[])
 {
     struct exchange *x = vx;
 
+    changed(x);
     prov_key_free(x->key);
     x->key = prov_key_ref(vkey);
     return x->key->soft != NULL && exchange_set(x, params);
@@ -100,6 +115,7 @@ static int exchange_set_peer(void *vx, void *vkey)
         prov_raise(x->prov, PROV_E_KEY, "the peer's is of another curve");
         return 0;
     }
+    changed(x);
     prov_key_free(x->peer);
     x->peer = prov_key_ref(peer);
     return 1;
@@ -107,19 +123,32 @@ static int exchange_set_peer(void *vx, void *vkey)
 
 /* ---- the secret ---- */
 
-static int soft_secret(const struct exchange *x, uint8_t *out, size_t *len)
+/* Whoever set the peer had it validated, or did not want that. */
+static EVP_PKEY_CTX *soft_ctx(struct exchange *x)
 {
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_pkey(x->prov->soft, x->key->soft, NULL);
-    int ok = ctx != NULL && EVP_PKEY_derive_init(ctx) > 0
-             && EVP_PKEY_derive_set_peer(ctx, x->peer->soft) > 0
-             && EVP_PKEY_derive(ctx, out, len) > 0;
+    EVP_PKEY_CTX *ctx;
 
-    EVP_PKEY_CTX_free(ctx);
-    return ok;
+    if (x->soft != NULL)
+        return x->soft;
+    ctx = EVP_PKEY_CTX_new_from_pkey(x->prov->soft, x->key->soft, NULL);
+    if (ctx == NULL || EVP_PKEY_derive_init(ctx) <= 0
+        || (x->cofactor >= 0
+            && EVP_PKEY_CTX_set_ecdh_cofactor_mode(ctx, x->cofactor) <= 0)
+        || EVP_PKEY_derive_set_peer_ex(ctx, x->peer->soft, 0) <= 0) {
+        EVP_PKEY_CTX_free(ctx);
+        return NULL;
+    }
+    return x->soft = ctx;
 }
 
-static int secret(const struct exchange *x, uint8_t *out, size_t *len)
+static int soft_secret(struct exchange *x, uint8_t *out, size_t *len)
+{
+    EVP_PKEY_CTX *ctx = soft_ctx(x);
+
+    return ctx != NULL && EVP_PKEY_derive(ctx, out, len) > 0;
+}
+
+static int secret(struct exchange *x, uint8_t *out, size_t *len)
 {
     uint8_t point[POINT_MAX];
     size_t n = 0;
@@ -165,13 +194,17 @@ static int x963(const struct exchange *x, uint8_t *z, size_t z_len,
 static int exchange_derive(void *vx, unsigned char *out, size_t *out_len,
                            size_t room)
 {
-    const struct exchange *x = vx;
+    struct exchange *x = vx;
     uint8_t z[SECRET_MAX];
     size_t len = sizeof(z), want;
     int ok;
 
     if (x->key == NULL || x->peer == NULL)
         return 0;
+    if (!x->x963 && x->key->hsm == NULL) {
+        *out_len = room;
+        return soft_secret(x, out, out_len);
+    }
     want = x->x963 ? x->out_len : (size_t)EVP_PKEY_get_bits(x->key->soft);
     if (!x->x963)
         want = x->key->type == HSM_KEY_X25519 ? 32 : (want + 7) / 8;
@@ -213,6 +246,7 @@ static const OSSL_PARAM *exchange_settable(void *vx, void *vprov)
 }
 
 struct changes {
+    int cofactor;
     bool x963;
     EVP_MD *md;
     size_t out_len, ukm_len;
@@ -225,12 +259,13 @@ static const OSSL_PARAM *take(const struct exchange *x,
 {
     const OSSL_PARAM *p;
     const char *text = NULL;
-    int mode;
 
-    /* The cofactor is 1 with all of these curves: any mode is the same. */
+    /* The cofactor is 1 with all of a token's curves: any mode is the same. */
     p = OSSL_PARAM_locate_const(params,
                                 OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE);
-    if (p != NULL && (!OSSL_PARAM_get_int(p, &mode) || mode < -1 || mode > 1))
+    if (p != NULL
+        && (!OSSL_PARAM_get_int(p, &n->cofactor) || n->cofactor < -1
+            || n->cofactor > 1))
         return p;
     p = OSSL_PARAM_locate_const(params, OSSL_EXCHANGE_PARAM_KDF_TYPE);
     if (p != NULL) {
@@ -259,7 +294,9 @@ static const OSSL_PARAM *take(const struct exchange *x,
 static int exchange_set(void *vx, const OSSL_PARAM params[])
 {
     struct exchange *x = vx;
-    struct changes n = { .x963 = x->x963, .out_len = x->out_len };
+    struct changes n = { .cofactor = x->cofactor,
+                         .x963 = x->x963,
+                         .out_len = x->out_len };
     const OSSL_PARAM *bad;
 
     if (params == NULL)
@@ -270,6 +307,9 @@ static int exchange_set(void *vx, const OSSL_PARAM params[])
         prov_raise(x->prov, PROV_E_PARAM, "%s", bad->key);
         return 0;
     }
+    if (n.cofactor != x->cofactor)
+        changed(x);
+    x->cofactor = n.cofactor;
     x->x963 = n.x963;
     x->out_len = n.out_len;
     if (n.md != NULL) {
@@ -306,7 +346,7 @@ static int exchange_get(void *vx, OSSL_PARAM params[])
     OSSL_PARAM *p;
 
     p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE);
-    if (p != NULL && !OSSL_PARAM_set_int(p, 0))
+    if (p != NULL && !OSSL_PARAM_set_int(p, x->cofactor > 0))
         return 0;
     p = OSSL_PARAM_locate(params, OSSL_EXCHANGE_PARAM_KDF_TYPE);
     if (p != NULL

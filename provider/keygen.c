@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Key generation: in the token where a URI names the pair to be made.
+ * Key generation: in the token where a URI names the pair to be made.  All
+ * others are the default provider's, which is told whatever we are told.
  */
 #include "prov.h"
 
-#include <openssl/rsa.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,22 +15,30 @@ struct gen_ctx {
     size_t bits;
     unsigned use; /* HSM_USE_... */
     char *uri;
+    EVP_PKEY_CTX *soft; /* where there is no uri */
+    bool pair;          /* or parameters alone */
 };
 
 static void *gen_init(struct prov_ctx *prov, enum hsm_key_type type,
                       int selection, const OSSL_PARAM params[])
 {
-    struct gen_ctx *g;
+    struct gen_ctx *g = calloc(1, sizeof(*g));
 
-    if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR)
-        || (g = calloc(1, sizeof(*g))) == NULL)
+    if (g == NULL)
         return NULL;
     g->prov = prov;
+    g->pair = (selection & OSSL_KEYMGMT_SELECT_KEYPAIR) != 0;
     g->type = type;
     g->curve = type == HSM_KEY_EC ? HSM_CURVE_P256 : HSM_CURVE_NONE;
     g->bits = 2048;
     g->use = type == HSM_KEY_X25519 ? HSM_USE_DERIVE : HSM_USE_SIGN;
-    if (!prov_gen_set_params(g, params)) {
+    g->soft =
+        EVP_PKEY_CTX_new_from_name(prov->soft, prov_key_type_name(type), NULL);
+    if (g->soft == NULL
+        || (g->pair ? EVP_PKEY_keygen_init(g->soft)
+                    : EVP_PKEY_paramgen_init(g->soft))
+               <= 0
+        || !prov_gen_set_params(g, params)) {
         prov_gen_cleanup(g);
         return NULL;
     }
@@ -62,7 +70,8 @@ void *prov_x25519_gen_init(void *vprov, int selection, const OSSL_PARAM p[])
     return gen_init(vprov, HSM_KEY_X25519, selection, p);
 }
 
-static bool curve_by_name(const char *name, enum hsm_curve *curve)
+/* HSM_CURVE_NONE if the token has no word for it. */
+static enum hsm_curve curve_by_name(const char *name)
 {
     static const struct {
         const char *name;
@@ -75,12 +84,10 @@ static bool curve_by_name(const char *name, enum hsm_curve *curve)
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (OPENSSL_strcasecmp(names[i].name, name) == 0) {
-            *curve = names[i].curve;
-            return true;
-        }
+        if (OPENSSL_strcasecmp(names[i].name, name) == 0)
+            return names[i].curve;
     }
-    return false;
+    return HSM_CURVE_NONE;
 }
 
 /* The names of X.509's key usage bits, and our own; 0: one is unknown. */
@@ -138,17 +145,20 @@ int prov_gen_set_params(void *vg, const OSSL_PARAM params[])
         goto bad;
     p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_GROUP_NAME);
     if (p != NULL
-        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
-            || !curve_by_name(text, &curve)))
+        && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL))
         goto bad;
+    if (p != NULL)
+        curve = curve_by_name(text);
     p = OSSL_PARAM_locate_const(params, OSSL_PKEY_PARAM_RSA_BITS);
-    if (p != NULL
-        && (!OSSL_PARAM_get_size_t(p, &bits) || bits < 2048 || bits > 16384))
+    if (p != NULL && !OSSL_PARAM_get_size_t(p, &bits))
         goto bad;
     p = OSSL_PARAM_locate_const(params, "pkcs11_uri");
     if (p != NULL
         && (!OSSL_PARAM_get_utf8_string_ptr(p, &text) || text == NULL
             || (uri = strdup(text)) == NULL))
+        goto bad;
+    if ((p = params)->key != NULL
+        && EVP_PKEY_CTX_set_params(g->soft, params) <= 0)
         goto bad;
     g->curve = curve;
     g->bits = bits;
@@ -159,15 +169,47 @@ int prov_gen_set_params(void *vg, const OSSL_PARAM params[])
     }
     return 1;
 bad:
+    free(uri);
     prov_raise(g->prov, PROV_E_PARAM, "%s", p->key);
     return 0;
+}
+
+/* The curve of a key that is there; the others' types say it all. */
+int prov_gen_set_template(void *vg, void *vkey)
+{
+    struct gen_ctx *g = vg;
+    const struct prov_key *key = vkey;
+    OSSL_PARAM *params = NULL;
+    int ok;
+
+    if (g->type != HSM_KEY_EC)
+        return 1;
+    ok = key->soft != NULL
+         && EVP_PKEY_todata(key->soft, EVP_PKEY_KEY_PARAMETERS, &params)
+         && prov_gen_set_params(g, params);
+    OSSL_PARAM_free(params);
+    return ok;
 }
 
 const OSSL_PARAM *prov_gen_settable_params(void *vg, void *vprov)
 {
     static const OSSL_PARAM table[] = {
         OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, NULL),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_ENCODING, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT, NULL,
+                               0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_EC_FIELD_TYPE, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_P, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_A, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_B, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_GENERATOR, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_ORDER, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_EC_COFACTOR, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_SEED, NULL, 0),
         OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, NULL),
+        OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_PRIMES, NULL),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0),
         OSSL_PARAM_utf8_string("pkcs11_uri", NULL, 0),
         OSSL_PARAM_utf8_string("pkcs11_key_usage", NULL, 0),
         OSSL_PARAM_END,
@@ -184,6 +226,13 @@ static struct prov_key *gen_in_token(const struct gen_ctx *g)
     struct hsm_key *hsm = NULL;
     enum hsm_status st;
 
+    if (!g->pair || (g->type == HSM_KEY_EC && g->curve == HSM_CURVE_NONE)
+        || (g->type == HSM_KEY_RSA && (g->bits < 2048 || g->bits > 16384))) {
+        prov_raise(g->prov, PROV_E_PARAM, "%s for a key in the token",
+                   g->type == HSM_KEY_RSA ? OSSL_PKEY_PARAM_RSA_BITS
+                                          : OSSL_PKEY_PARAM_GROUP_NAME);
+        return NULL;
+    }
     st = hsm_generate(prov_token(g->prov, g->uri), g->type, g->curve, g->bits,
                       g->use, g->uri, &hsm);
     if (st == HSM_OK)
@@ -197,28 +246,13 @@ static struct prov_key *gen_in_token(const struct gen_ctx *g)
 /* Whoever did not ask for the token gets an ordinary key. */
 static struct prov_key *gen_soft(const struct gen_ctx *g)
 {
-    static const char *const groups[] = {
-        [HSM_CURVE_NONE] = "",
-        [HSM_CURVE_P256] = "P-256",
-        [HSM_CURVE_P384] = "P-384",
-        [HSM_CURVE_P521] = "P-521",
-    };
     struct prov_key *key = prov_key_new(g->prov, g->type);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(
-        g->prov->soft, prov_key_type_name(g->type), NULL);
-    int ok = key != NULL && ctx != NULL && EVP_PKEY_keygen_init(ctx) > 0;
 
-    if (g->type == HSM_KEY_RSA)
-        ok = ok && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)g->bits) > 0;
-    else if (g->type == HSM_KEY_EC)
-        ok = ok && EVP_PKEY_CTX_set_group_name(ctx, groups[g->curve]) > 0;
-    ok = ok && EVP_PKEY_generate(ctx, &key->soft) > 0;
-    EVP_PKEY_CTX_free(ctx);
-    if (!ok) {
+    if (key == NULL || EVP_PKEY_generate(g->soft, &key->soft) <= 0) {
         prov_key_free(key);
         return NULL;
     }
-    key->soft_private = true;
+    key->soft_private = g->pair;
     return key;
 }
 
@@ -237,6 +271,7 @@ void prov_gen_cleanup(void *vg)
 
     if (g == NULL)
         return;
+    EVP_PKEY_CTX_free(g->soft);
     free(g->uri);
     free(g);
 }

@@ -136,16 +136,26 @@ static int key_has(const void *vkey, int selection)
     if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) && key->hsm == NULL
         && !key->soft_private)
         return 0;
-    return key->soft != NULL || !(selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY);
+    if (!(selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY))
+        return 1;
+    /* A curve alone is a key to OpenSSL, too. */
+    return key->soft != NULL
+           && (key->type != HSM_KEY_EC
+               || EVP_PKEY_get_octet_string_param(
+                   key->soft, OSSL_PKEY_PARAM_PUB_KEY, NULL, 0, NULL));
 }
 
 static int key_match(const void *va, const void *vb, int selection)
 {
     const struct prov_key *a = va, *b = vb;
 
-    (void)selection; /* equal public parts mean equal everything */
-    return a->soft != NULL && b->soft != NULL
-           && EVP_PKEY_eq(a->soft, b->soft) == 1;
+    if (a->soft == NULL || b->soft == NULL)
+        return 0;
+    /* Equal public parts mean equal everything. */
+    return (selection & OSSL_KEYMGMT_SELECT_KEYPAIR
+                ? EVP_PKEY_eq(a->soft, b->soft)
+                : EVP_PKEY_parameters_eq(a->soft, b->soft))
+           == 1;
 }
 
 static int key_validate(const void *vkey, int selection, int check)
@@ -154,13 +164,22 @@ static int key_validate(const void *vkey, int selection, int check)
     EVP_PKEY_CTX *ctx;
     int ok;
 
-    (void)check;
-    if (key->soft == NULL || !key_has(key, selection))
+    if (key->soft == NULL || !key_has(key, selection)
+        || (ctx = EVP_PKEY_CTX_new_from_pkey(key->prov->soft, key->soft, NULL))
+               == NULL)
         return 0;
-    ctx = EVP_PKEY_CTX_new_from_pkey(key->prov->soft, key->soft, NULL);
-    ok = ctx != NULL && EVP_PKEY_public_check(ctx) == 1;
+    if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR))
+        ok = check == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK
+                 ? EVP_PKEY_param_check_quick(ctx)
+                 : EVP_PKEY_param_check(ctx);
+    else if ((selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) && key->soft_private)
+        ok = EVP_PKEY_check(ctx);
+    else
+        ok = check == OSSL_KEYMGMT_VALIDATE_QUICK_CHECK
+                 ? EVP_PKEY_public_check_quick(ctx)
+                 : EVP_PKEY_public_check(ctx);
     EVP_PKEY_CTX_free(ctx);
-    return ok;
+    return ok == 1;
 }
 
 static int key_get_params(void *vkey, OSSL_PARAM params[])
@@ -265,6 +284,8 @@ static const char *ec_query_operation_name(int op)
         { OSSL_FUNC_KEYMGMT_IMPORT_TYPES, (void (*)(void))key_types },    \
         { OSSL_FUNC_KEYMGMT_EXPORT, (void (*)(void))key_export },         \
         { OSSL_FUNC_KEYMGMT_EXPORT_TYPES, (void (*)(void))key_types },    \
+        { OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE,                             \
+          (void (*)(void))prov_gen_set_template },                        \
         { OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS,                               \
           (void (*)(void))prov_gen_set_params },                          \
         { OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS,                          \

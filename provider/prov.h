@@ -125,6 +125,7 @@ void prov_key_free(struct prov_key *key);
 
 OSSL_FUNC_keymgmt_gen_init_fn prov_rsa_gen_init, prov_ec_gen_init,
     prov_ed25519_gen_init, prov_ed448_gen_init, prov_x25519_gen_init;
+OSSL_FUNC_keymgmt_gen_set_template_fn prov_gen_set_template;
 OSSL_FUNC_keymgmt_gen_set_params_fn prov_gen_set_params;
 OSSL_FUNC_keymgmt_gen_settable_params_fn prov_gen_settable_params;
 OSSL_FUNC_keymgmt_gen_fn prov_gen;
