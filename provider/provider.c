@@ -192,6 +192,7 @@ static OSSL_FUNC_provider_teardown_fn teardown;
 static OSSL_FUNC_provider_gettable_params_fn gettable_params;
 static OSSL_FUNC_provider_get_params_fn get_params;
 static OSSL_FUNC_provider_query_operation_fn query_operation;
+static OSSL_FUNC_provider_get_capabilities_fn get_capabilities;
 static OSSL_FUNC_provider_get_reason_strings_fn get_reason_strings;
 
 static void teardown(void *vprov)
@@ -290,6 +291,21 @@ static const OSSL_ALGORITHM *query_operation(void *vprov, int op, int *no_cache)
     }
 }
 
+/*
+ * libssl takes a group only from the provider whose key management it gets,
+ * which is ours where we are asked first: without this, TLS would be left
+ * with X448 and finite fields.
+ */
+static int get_capabilities(void *vprov, const char *capability,
+                            OSSL_CALLBACK *cb, void *arg)
+{
+    const struct prov_ctx *prov = vprov;
+
+    return OPENSSL_strcasecmp(capability, "TLS-GROUP") != 0
+           || OSSL_PROVIDER_get_capabilities(prov->soft_default, capability, cb,
+                                             arg);
+}
+
 static const OSSL_ITEM *get_reason_strings(void *vprov)
 {
     (void)vprov;
@@ -301,6 +317,7 @@ static const OSSL_DISPATCH provider_functions[] = {
     { OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable_params },
     { OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params },
     { OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query_operation },
+    { OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities },
     { OSSL_FUNC_PROVIDER_GET_REASON_STRINGS,
       (void (*)(void))get_reason_strings },
     { 0, NULL },
