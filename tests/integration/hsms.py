@@ -24,8 +24,7 @@ CONF = '''openssl_conf = openssl_init
 [openssl_init]
 providers = providers
 %s[providers]
-default = default_provider
-sealed = sealed_provider
+%s
 [default_provider]
 activate = 1
 [sealed_provider]
@@ -35,6 +34,10 @@ pkcs11-module = %s
 token = %s
 pin-file = %s
 %s%s'''
+
+# OpenSSL asks in the order of the names, once it looked one up.
+LAST = 'default = default_provider\nsealed = sealed_provider'
+FIRST = 'aaa = sealed_provider\ndefault = default_provider'
 
 EXTENSIONS = '''[leaf]
 subjectAltName = DNS:localhost, IP:127.0.0.1
@@ -116,6 +119,7 @@ class Ca:
 class Keys:
     """What all have: certificates, and a directory that is gone at the end."""
     name, kinds = None, ()
+    provider, providers = 'sealed', LAST
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix='sealed-it-')
@@ -188,7 +192,8 @@ class Hsm(Keys):
     def conf(self, name='openssl.cnf', random='', more=''):
         """An OpenSSL configuration of this token."""
         return write('%s/%s' % (self.dir, name), CONF % (
-            'random = random\n' if random else '', BUILD, self.module,
+            'random = random\n' if random else '', self.providers, BUILD,
+            self.module,
             'pkcs11:token=' + self.label.replace(' ', '%20'), self.pin,
             'init-args = %s\n' % self.init_args if self.init_args else '',
             more + ('[random]\n' + random if random else '')))
@@ -239,6 +244,25 @@ class SoftHsm(Hsm):
             'directories.tokendir = %s/tokens\nlog.level = ERROR\n' % self.dir)
         run('softhsm2-util', '--module', self.module, '--init-token',
             '--free', '--label', self.label, '--so-pin', '5678', '--pin', PIN)
+
+
+class SoftHsmFirst(SoftHsm):
+    """The provider is asked before the default one, for everything."""
+    provider, providers = 'aaa', FIRST
+
+
+class FilesFirst(Files):
+    """The same with keys that are none of its: no token is there to ask."""
+    provider = 'aaa'
+
+    def set_up(self):
+        super().set_up()
+        self.env = dict(os.environ, OPENSSL_CONF=write(
+            self.dir + '/openssl.cnf', CONF % (
+                '', FIRST, BUILD, SoftHsm.module, 'pkcs11:token=none',
+                self.dir + '/none', '', '')), SOFTHSM2_CONF=write(
+                    self.dir + '/softhsm2.conf',
+                    'directories.tokendir = %s\n' % self.dir))
 
 
 class Nss(Hsm):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every verb of openssl that takes a key, by the table in verbs.py and its
 two sequels, with keys in files, in SoftHSM and in NSS softokn: a test for each
-row and kind of key.
+row and kind of key.  The first two are there again where OpenSSL asks the
+provider before its own.
 
 VERBS may be a regular expression, for the rows of that name alone.
 """
@@ -70,7 +71,7 @@ class Table(unittest.TestCase):
                    cls.top + '/soft.crt')
         hsms.soft('req', '-new', '-key', key, '-subj', '/CN=csr', '-out',
                   cls.top + '/soft.csr')
-        if cls.keys_are is not hsms.Files:
+        if issubclass(cls.keys_are, hsms.Hsm):
             for kind in cls.keys.kinds:
                 cls.keys.certify_inside(kind)
 
@@ -80,6 +81,7 @@ class Table(unittest.TestCase):
         signs_all = kind.startswith('ed')
         return {
             'kind': kind, 'top': self.top, 'root': k.ca.crt,
+            'provider': k.provider,    # as the configuration names it
             'key': k.key(kind),        # the private key
             'public': k.public(kind),  # the public one where that is
             'cert': k.cert(kind),      # the leaf certificate where that is
@@ -278,7 +280,7 @@ class Table(unittest.TestCase):
 
     def rand(self):
         """All random octets come from the token: there are none without."""
-        found = re.search(r'(\S+) @ sealed', run(
+        found = re.search(r'(\S+) @ ' + self.keys.provider, run(
             'openssl', 'list', '-random-generators',
             env=self.keys.env).decode())
         self.assertIsNotNone(found, 'no random generator')
@@ -307,14 +309,16 @@ def table(keys):
             for kind in keys.kinds:
                 if kind in row.kinds:
                     name = 'test_%s_%s_%s' % (
-                        keys.name, row.name.replace(' ', '_'), kind)
+                        keys.__name__, row.name.replace(' ', '_'), kind)
                     assert name not in body, name
                     body[name] = method(row, kind)
-    return type(keys.name, (Table,), body)
+    return type(keys.__name__, (Table,), body)
 
 
 Files = table(hsms.Files)
+FilesFirst = table(hsms.FilesFirst)
 SoftHsm = table(hsms.SoftHsm)
+SoftHsmFirst = table(hsms.SoftHsmFirst)
 Nss = unittest.skipUnless(hsms.Nss.module, 'no libsoftokn3.so: set '
                           'NSS_MODULE')(table(hsms.Nss))
 

@@ -177,33 +177,33 @@ REST = (
     '''),
     Row('list algorithms', ONE, HSM, '''
         token list -key-managers > got
-        has got (?m)RSA.*@.sealed
-        has got (?m)(EC|id-ecPublicKey).*@.sealed
-        has got (?m)ED25519.*@.sealed
-        has got (?m)ED448.*@.sealed
-        has got (?m)X25519.*@.sealed
+        has got (?m)RSA.*@.{provider}
+        has got (?m)(EC|id-ecPublicKey).*@.{provider}
+        has got (?m)ED25519.*@.{provider}
+        has got (?m)ED448.*@.{provider}
+        has got (?m)X25519.*@.{provider}
         token list -signature-algorithms > got
-        has got (?m)RSA.*@.sealed
-        has got (?m)ECDSA.*@.sealed
-        has got (?m)ED25519.*@.sealed
-        has got (?m)ED448.*@.sealed
+        has got (?m)RSA.*@.{provider}
+        has got (?m)ECDSA.*@.{provider}
+        has got (?m)ED25519.*@.{provider}
+        has got (?m)ED448.*@.{provider}
         token list -key-exchange-algorithms > got
-        has got (?m)ECDH.*@.sealed
-        has got (?m)X25519.*@.sealed
+        has got (?m)ECDH.*@.{provider}
+        has got (?m)X25519.*@.{provider}
         token list -asymcipher-algorithms > got
-        has got (?m)RSA.*@.sealed
+        has got (?m)RSA.*@.{provider}
         token list -kdf-algorithms > got
-        has got (?m)AEFPSK.*@.sealed
+        has got (?m)AEFPSK.*@.{provider}
         token list -store-loaders > got
-        has got (?m)pkcs11.*@.sealed
+        has got (?m)pkcs11.*@.{provider}
         token list -decoders > got
-        has got (?m)@.sealed
+        has got (?m)@.{provider}
         token list -encoders > got
-        has got (?m)@.sealed
+        has got (?m)@.{provider}
     '''),
     Row('list random generators', ONE, HSM, '''
         token list -random-generators > got
-        has got (?m)@.sealed
+        has got (?m)@.{provider}
     '''),
     Row('rand from the token', ONE, HSM, 'call rand'),
     Row('kdf aefpsk', ONE, HSM, '''
