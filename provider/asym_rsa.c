@@ -23,8 +23,18 @@ struct rsa_ctx {
     EVP_MD *oaep_md, *mgf1_md; /* NULL: SHA-1, and the other one */
     uint8_t *label;
     size_t label_len;
+    unsigned tls_client, tls_version; /* for RSA_PKCS1_WITH_TLS_PADDING */
     bool unwrap;
     unsigned lifetime;
+};
+
+/* OpenSSL has no name for the last. */
+static const struct prov_rsa_pad pads[] = {
+    { OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING, true },
+    { OSSL_PKEY_RSA_PAD_MODE_OAEP, RSA_PKCS1_OAEP_PADDING, true },
+    { OSSL_PKEY_RSA_PAD_MODE_NONE, RSA_NO_PADDING, false },
+    { "", RSA_PKCS1_WITH_TLS_PADDING, false },
+    { NULL, 0, false },
 };
 
 static OSSL_FUNC_asym_cipher_newctx_fn rsa_newctx;
@@ -131,6 +141,19 @@ static int wrap_sealed(const struct rsa_ctx *c, struct hsm_secret *secret,
     return st == HSM_OK;
 }
 
+static bool soft_set_tls(EVP_PKEY_CTX *ctx, const struct rsa_ctx *c)
+{
+    unsigned client = c->tls_client, version = c->tls_version;
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &client),
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION,
+                        &version),
+        OSSL_PARAM_END,
+    };
+
+    return EVP_PKEY_CTX_set_params(ctx, params) > 0;
+}
+
 /* The same operation on the software half. */
 static EVP_PKEY_CTX *soft_ctx(const struct rsa_ctx *c, bool encrypt)
 {
@@ -141,7 +164,8 @@ static EVP_PKEY_CTX *soft_ctx(const struct rsa_ctx *c, bool encrypt)
     if (ctx == NULL
         || (encrypt ? EVP_PKEY_encrypt_init(ctx) : EVP_PKEY_decrypt_init(ctx))
                <= 0
-        || EVP_PKEY_CTX_set_rsa_padding(ctx, c->pad) <= 0)
+        || EVP_PKEY_CTX_set_rsa_padding(ctx, c->pad) <= 0
+        || (c->pad == RSA_PKCS1_WITH_TLS_PADDING && !soft_set_tls(ctx, c)))
         goto bad;
     if (c->pad != RSA_PKCS1_OAEP_PADDING)
         return ctx;
@@ -248,6 +272,10 @@ static int decrypt(const struct rsa_ctx *c, unsigned char *out, size_t *out_len,
     size_t len = sizeof(plain);
     enum hsm_status st;
 
+    if (c->pad != RSA_PKCS1_PADDING && c->pad != RSA_PKCS1_OAEP_PADDING) {
+        prov_raise(c->prov, PROV_E_MECH, "RSA: no such padding");
+        return 0;
+    }
     if (!token_params(c, &p)) {
         prov_raise(c->prov, PROV_E_DIGEST, "for RSA-OAEP");
         return 0;
@@ -289,6 +317,8 @@ static const OSSL_PARAM *rsa_settable_ctx_params(void *vc, void *vprov)
         OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, NULL, 0),
         OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, NULL, 0),
         OSSL_PARAM_octet_string(OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL, NULL, 0),
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, NULL),
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION, NULL),
         OSSL_PARAM_int("unwrap", NULL),
         OSSL_PARAM_uint("lifetime", NULL),
         OSSL_PARAM_END,
@@ -299,27 +329,9 @@ static const OSSL_PARAM *rsa_settable_ctx_params(void *vc, void *vprov)
     return table;
 }
 
-static bool take_pad(const OSSL_PARAM *p, int *pad)
-{
-    const char *s = NULL;
-
-    if (p->data_type != OSSL_PARAM_UTF8_STRING)
-        return OSSL_PARAM_get_int(p, pad)
-               && (*pad == RSA_PKCS1_PADDING || *pad == RSA_PKCS1_OAEP_PADDING);
-    if (!OSSL_PARAM_get_utf8_string_ptr(p, &s) || s == NULL)
-        return false;
-    if (strcmp(s, OSSL_PKEY_RSA_PAD_MODE_OAEP) == 0)
-        *pad = RSA_PKCS1_OAEP_PADDING;
-    else if (strcmp(s, OSSL_PKEY_RSA_PAD_MODE_PKCSV15) == 0)
-        *pad = RSA_PKCS1_PADDING;
-    else
-        return false;
-    return true;
-}
-
 /* Parsed, and committed last: all or nothing. */
 struct rsa_changes {
-    unsigned lifetime;
+    unsigned lifetime, tls_client, tls_version;
     int pad, unwrap;
     EVP_MD *oaep_md, *mgf1_md;
     void *label;
@@ -341,7 +353,7 @@ static const OSSL_PARAM *take(const struct rsa_ctx *c,
     const OSSL_PARAM *p;
 
     p = OSSL_PARAM_locate_const(params, OSSL_ASYM_CIPHER_PARAM_PAD_MODE);
-    if (p != NULL && !take_pad(p, &n->pad))
+    if (p != NULL && !prov_rsa_pad_parse(pads, c->key, p, &n->pad))
         return p;
     p = OSSL_PARAM_locate_const(params, OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST);
     if (p != NULL && !take_md(c, p, &n->oaep_md))
@@ -352,6 +364,14 @@ static const OSSL_PARAM *take(const struct rsa_ctx *c,
     p = OSSL_PARAM_locate_const(params, OSSL_ASYM_CIPHER_PARAM_OAEP_LABEL);
     if (p != NULL
         && !OSSL_PARAM_get_octet_string(p, &n->label, 0, &n->label_len))
+        return p;
+    p = OSSL_PARAM_locate_const(params,
+                                OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION);
+    if (p != NULL && !OSSL_PARAM_get_uint(p, &n->tls_client))
+        return p;
+    p = OSSL_PARAM_locate_const(params,
+                                OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION);
+    if (p != NULL && !OSSL_PARAM_get_uint(p, &n->tls_version))
         return p;
     p = OSSL_PARAM_locate_const(params, "unwrap");
     if (p != NULL && !OSSL_PARAM_get_int(p, &n->unwrap))
@@ -376,6 +396,8 @@ static int rsa_set_ctx_params(void *vc, const OSSL_PARAM params[])
 {
     struct rsa_ctx *c = vc;
     struct rsa_changes n = { .lifetime = c->lifetime,
+                             .tls_client = c->tls_client,
+                             .tls_version = c->tls_version,
                              .pad = c->pad,
                              .unwrap = c->unwrap };
     const OSSL_PARAM *bad;
@@ -392,6 +414,8 @@ static int rsa_set_ctx_params(void *vc, const OSSL_PARAM params[])
     c->pad = n.pad;
     c->unwrap = n.unwrap != 0;
     c->lifetime = n.lifetime;
+    c->tls_client = n.tls_client;
+    c->tls_version = n.tls_version;
     replace_md(&c->oaep_md, n.oaep_md);
     replace_md(&c->mgf1_md, n.mgf1_md);
     if (n.label != NULL) {
@@ -423,14 +447,8 @@ static int rsa_get_ctx_params(void *vc, OSSL_PARAM params[])
     const char *md = c->oaep_md != NULL ? EVP_MD_get0_name(c->oaep_md) : "SHA1";
     OSSL_PARAM *p;
 
-    p = OSSL_PARAM_locate(params, OSSL_ASYM_CIPHER_PARAM_PAD_MODE);
-    if (p != NULL
-        && !(p->data_type == OSSL_PARAM_INTEGER
-                 ? OSSL_PARAM_set_int(p, c->pad)
-                 : OSSL_PARAM_set_utf8_string(
-                     p, c->pad == RSA_PKCS1_OAEP_PADDING
-                            ? OSSL_PKEY_RSA_PAD_MODE_OAEP
-                            : OSSL_PKEY_RSA_PAD_MODE_PKCSV15)))
+    if (!prov_rsa_pad_report(pads, params, OSSL_ASYM_CIPHER_PARAM_PAD_MODE,
+                             c->pad))
         return 0;
     p = OSSL_PARAM_locate(params, OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST);
     if (p != NULL && !OSSL_PARAM_set_utf8_string(p, md))

@@ -172,6 +172,23 @@ void prov_sig_changed(struct prov_sig *sig);
 int prov_sig_get_params(const struct prov_sig *sig, OSSL_PARAM params[],
                         X509_ALGOR *alg);
 
+/* ---- RSA's paddings (rsa_pad.c) ---- */
+
+/* A row of a table, whose last has no name. */
+struct prov_rsa_pad {
+    const char *name;
+    int pad;
+    bool in_token; /* or for software keys alone */
+};
+
+/* A padding that key, which may be NULL, can have; otherwise false. */
+bool prov_rsa_pad_parse(const struct prov_rsa_pad pads[],
+                        const struct prov_key *key, const OSSL_PARAM *p,
+                        int *pad);
+/* The other way round, where params has key; 1, or 0 on failure. */
+int prov_rsa_pad_report(const struct prov_rsa_pad pads[], OSSL_PARAM params[],
+                        const char *key, int pad);
+
 /* ---- the tables ---- */
 
 extern const OSSL_DISPATCH prov_store_functions[];

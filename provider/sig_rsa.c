@@ -11,17 +11,13 @@
 
 #define DIGEST_INFO_MAX 128
 
-static const struct {
-    const char *name;
-    int pad;
-    bool in_token; /* or for software keys alone */
-} pads[] = {
+static const struct prov_rsa_pad pads[] = {
     { OSSL_PKEY_RSA_PAD_MODE_PKCSV15, RSA_PKCS1_PADDING, true },
     { OSSL_PKEY_RSA_PAD_MODE_PSS, RSA_PKCS1_PSS_PADDING, true },
     { OSSL_PKEY_RSA_PAD_MODE_NONE, RSA_NO_PADDING, false },
     { OSSL_PKEY_RSA_PAD_MODE_X931, RSA_X931_PADDING, false },
+    { NULL, 0, false },
 };
-#define N_PADS (sizeof(pads) / sizeof(pads[0]))
 
 static OSSL_FUNC_signature_sign_init_fn rsa_init;
 static OSSL_FUNC_signature_sign_fn rsa_sign;
@@ -34,14 +30,6 @@ static OSSL_FUNC_signature_get_ctx_params_fn rsa_get_ctx_params;
 static OSSL_FUNC_signature_gettable_ctx_params_fn rsa_gettable_ctx_params;
 static OSSL_FUNC_signature_set_ctx_params_fn rsa_set_ctx_params;
 static OSSL_FUNC_signature_settable_ctx_params_fn rsa_settable_ctx_params;
-
-static const char *pad_name(int pad)
-{
-    for (size_t i = 0; i < N_PADS; i++)
-        if (pads[i].pad == pad)
-            return pads[i].name;
-    return "";
-}
 
 /* Octets of salt for signing; negative if the key is too short for PSS. */
 static int salt_len(const struct prov_sig *sig)
@@ -114,7 +102,7 @@ static int sign_in_token(const struct prov_sig *sig, unsigned char *out,
         }
         p.salt_len = (size_t)salt;
     } else if (sig->pad != RSA_PKCS1_PADDING) {
-        prov_raise(sig->prov, PROV_E_MECH, "RSA: %s", pad_name(sig->pad));
+        prov_raise(sig->prov, PROV_E_MECH, "RSA: no such padding");
         return 0;
     } else if (sig->md != NULL) {
         if ((tbs_len = digest_info(sig->md, tbs, tbs_len, info)) == 0) {
@@ -248,7 +236,6 @@ static int rsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
     const struct prov_sig *sig = vsig;
     X509_ALGOR *alg = X509_ALGOR_new();
     bool have;
-    OSSL_PARAM *p;
     int nid, ok;
 
     if (sig->pad == RSA_PKCS1_PSS_PADDING)
@@ -259,11 +246,9 @@ static int rsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
                                          NID_rsaEncryption)
                && X509_ALGOR_set0(alg, OBJ_nid2obj(nid), V_ASN1_NULL, NULL);
     ok = prov_sig_get_params(sig, params, have ? alg : NULL);
-    p = OSSL_PARAM_locate(params, OSSL_SIGNATURE_PARAM_PAD_MODE);
-    if (ok && p != NULL)
-        ok = p->data_type == OSSL_PARAM_INTEGER
-                 ? OSSL_PARAM_set_int(p, sig->pad)
-                 : OSSL_PARAM_set_utf8_string(p, pad_name(sig->pad));
+    ok = ok
+         && prov_rsa_pad_report(pads, params, OSSL_SIGNATURE_PARAM_PAD_MODE,
+                                sig->pad);
     X509_ALGOR_free(alg);
     return ok;
 }
@@ -280,27 +265,6 @@ static const OSSL_PARAM *rsa_gettable_ctx_params(void *vsig, void *vprov)
     (void)vsig;
     (void)vprov;
     return table;
-}
-
-/* OpenSSL sends both of these as a name or as a number. */
-static bool pad_parse(const struct prov_sig *sig, const OSSL_PARAM *p, int *pad)
-{
-    bool soft = sig->key == NULL || sig->key->hsm == NULL;
-    const char *s = NULL;
-    int n = 0;
-
-    if (p->data_type == OSSL_PARAM_UTF8_STRING
-            ? !OSSL_PARAM_get_utf8_string_ptr(p, &s) || s == NULL
-            : !OSSL_PARAM_get_int(p, &n))
-        return false;
-    for (size_t i = 0; i < N_PADS; i++) {
-        if ((s != NULL ? strcmp(s, pads[i].name) != 0 : n != pads[i].pad)
-            || !(pads[i].in_token || soft))
-            continue;
-        *pad = pads[i].pad;
-        return true;
-    }
-    return false;
 }
 
 static bool salt_parse(const OSSL_PARAM *p, int *salt)
@@ -347,7 +311,7 @@ static int rsa_set_ctx_params(void *vsig, const OSSL_PARAM params[])
     if (params == NULL)
         return 1;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE);
-    if (p != NULL && !pad_parse(sig, p, &pad))
+    if (p != NULL && !prov_rsa_pad_parse(pads, sig->key, p, &pad))
         goto bad;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
     if (p != NULL && !salt_parse(p, &salt))
