@@ -4,20 +4,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *prov_kdf_new(struct prov_ctx *prov, const char *name, size_t size)
+EVP_KDF_CTX *prov_soft_kdf(struct prov_ctx *prov, enum prov_soft_kdf which)
+{
+    static const char *const names[PROV_N_SOFT_KDFS] = {
+        [PROV_SOFT_TLS13_KDF] = "TLS13-KDF",
+        [PROV_SOFT_TLS1_PRF] = "TLS1-PRF",
+        [PROV_SOFT_X963KDF] = "X963KDF",
+    };
+    EVP_KDF *kdf = atomic_load(&prov->kdfs[which]), *none = NULL;
+
+    if (kdf != NULL)
+        return EVP_KDF_CTX_new(kdf);
+    if ((kdf = EVP_KDF_fetch(prov->soft, names[which], NULL)) == NULL)
+        return NULL;
+    if (!atomic_compare_exchange_strong(&prov->kdfs[which], &none, kdf)) {
+        EVP_KDF_free(kdf); /* another thread was faster */
+        kdf = none;
+    }
+    return EVP_KDF_CTX_new(kdf);
+}
+
+void *prov_kdf_new(struct prov_ctx *prov, enum prov_soft_kdf which, size_t size)
 {
     struct prov_kdf *k = calloc(1, size);
-    EVP_KDF *kdf = EVP_KDF_fetch(prov->soft, name, NULL);
 
-    if (k != NULL && kdf != NULL && (k->soft = EVP_KDF_CTX_new(kdf)) != NULL) {
-        k->prov = prov;
-        k->size = size;
-    } else {
-        free(k);
-        k = NULL;
-    }
-    EVP_KDF_free(kdf);
+    if (k == NULL)
+        return NULL;
+    k->prov = prov;
+    k->which = which;
+    k->size = size;
     return k;
+}
+
+EVP_KDF_CTX *prov_kdf_soft(struct prov_kdf *k)
+{
+    if (k->soft == NULL)
+        k->soft = prov_soft_kdf(k->prov, k->which);
+    return k->soft;
 }
 
 void prov_kdf_free(void *vk)
@@ -39,7 +62,8 @@ void *prov_kdf_dup(void *vk)
     if (to == NULL)
         return NULL;
     memcpy(to, from, from->size);
-    if ((to->soft = EVP_KDF_CTX_dup(from->soft)) == NULL) {
+    if (from->soft != NULL
+        && (to->soft = EVP_KDF_CTX_dup(from->soft)) == NULL) {
         prov_kdf_free(to);
         return NULL;
     }
@@ -50,15 +74,23 @@ void prov_kdf_reset(void *vk)
 {
     struct prov_kdf *k = vk;
 
-    EVP_KDF_CTX_reset(k->soft);
+    EVP_KDF_CTX_free(k->soft);
+    k->soft = NULL;
     OPENSSL_cleanse(k + 1, k->size - sizeof(*k));
 }
 
 bool prov_md_is_sha256(struct prov_ctx *prov, const char *name)
 {
-    EVP_MD *md = EVP_MD_fetch(prov->soft, name, NULL);
-    bool is = md != NULL && EVP_MD_is_a(md, "SHA256");
+    static const char *const names[] = { "SHA256", "SHA2-256", "SHA-256",
+                                         "2.16.840.1.101.3.4.2.1" };
+    EVP_MD *md;
+    bool is;
 
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (OPENSSL_strcasecmp(names[i], name) == 0)
+            return true;
+    md = EVP_MD_fetch(prov->soft, name, NULL); /* it may have others */
+    is = md != NULL && EVP_MD_is_a(md, "SHA256");
     EVP_MD_free(md);
     return is;
 }

@@ -14,13 +14,16 @@
  */
 struct prov_kdf {
     struct prov_ctx *prov;
-    EVP_KDF_CTX *soft;
+    enum prov_soft_kdf which;
+    EVP_KDF_CTX *soft; /* of prov_kdf_soft(), or NULL */
     size_t size;
     bool session; /* sealed.tls=session */
 };
 
-/* soft is the default provider's KDF of that name; NULL if there is none. */
-void *prov_kdf_new(struct prov_ctx *prov, const char *name, size_t size);
+void *prov_kdf_new(struct prov_ctx *prov, enum prov_soft_kdf which,
+                   size_t size);
+/* The default provider's own context, made when it is first wanted. */
+EVP_KDF_CTX *prov_kdf_soft(struct prov_kdf *k);
 /* Of any such context, as the dispatch tables want them; free wipes. */
 OSSL_FUNC_kdf_dupctx_fn prov_kdf_dup;
 OSSL_FUNC_kdf_freectx_fn prov_kdf_free;

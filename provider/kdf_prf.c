@@ -27,10 +27,11 @@ static OSSL_FUNC_kdf_newctx_fn prf_psk_newctx, prf_session_newctx;
 static OSSL_FUNC_kdf_derive_fn prf_derive;
 static OSSL_FUNC_kdf_settable_ctx_params_fn prf_settable_ctx_params;
 static OSSL_FUNC_kdf_set_ctx_params_fn prf_set_ctx_params;
+static bool take(struct prf *k, const OSSL_PARAM params[]);
 
 static void *prf_psk_newctx(void *vprov)
 {
-    return prov_kdf_new(vprov, "TLS1-PRF", sizeof(struct prf));
+    return prov_kdf_new(vprov, PROV_SOFT_TLS1_PRF, sizeof(struct prf));
 }
 
 static void *prf_session_newctx(void *vprov)
@@ -131,9 +132,10 @@ static int prf_derive(void *vk, unsigned char *out, size_t len,
     struct prf *k = vk;
     struct hsm_secret *secret = NULL;
     enum sealed_kind kind = SEALED_KEY;
+    EVP_KDF_CTX *soft;
     int ok;
 
-    if (!prf_set_ctx_params(k, params))
+    if (!take(k, params))
         return 0;
     switch (sealed_find(k->head.prov->sealed, k->secret, k->secret_len, &secret,
                         &kind)) {
@@ -150,7 +152,8 @@ static int prf_derive(void *vk, unsigned char *out, size_t len,
         return master_secret(k, out, len);
     if (k->head.session && labelled(k, "master secret"))
         return refuse(k, "RFC 7627 is required");
-    return EVP_KDF_derive(k->head.soft, out, len, NULL) > 0;
+    return (soft = prov_kdf_soft(&k->head)) != NULL
+           && EVP_KDF_derive(soft, out, len, params) > 0;
 }
 
 static const OSSL_PARAM *prf_settable_ctx_params(void *vk, void *vprov)
@@ -192,21 +195,31 @@ static bool append_seeds(struct prf *k, const OSSL_PARAM params[])
     return true;
 }
 
-static int prf_set_ctx_params(void *vk, const OSSL_PARAM params[])
+/* What a sealed secret needs of them. */
+static bool take(struct prf *k, const OSSL_PARAM params[])
 {
-    struct prf *k = vk;
     const OSSL_PARAM *p;
     const char *md = NULL;
 
     if (params == NULL)
-        return 1;
+        return true;
     p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
     if (p != NULL && OSSL_PARAM_get_utf8_string_ptr(p, &md) && md != NULL)
         k->sha256 = prov_md_is_sha256(k->head.prov, md);
     return prov_param_take(params, OSSL_KDF_PARAM_SECRET, k->secret,
                            sizeof(k->secret), &k->secret_len, NULL)
-           && append_seeds(k, params)
-           && EVP_KDF_CTX_set_params(k->head.soft, params);
+           && append_seeds(k, params);
+}
+
+static int prf_set_ctx_params(void *vk, const OSSL_PARAM params[])
+{
+    struct prf *k = vk;
+    EVP_KDF_CTX *soft;
+
+    if (params == NULL)
+        return 1;
+    return take(k, params) && (soft = prov_kdf_soft(&k->head)) != NULL
+           && EVP_KDF_CTX_set_params(soft, params);
 }
 
 #define PRF_COMMON                                                       \

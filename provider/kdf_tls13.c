@@ -14,10 +14,11 @@ static OSSL_FUNC_kdf_settable_ctx_params_fn tls13_settable_ctx_params;
 static OSSL_FUNC_kdf_set_ctx_params_fn tls13_set_ctx_params;
 static OSSL_FUNC_kdf_gettable_ctx_params_fn tls13_gettable_ctx_params;
 static OSSL_FUNC_kdf_get_ctx_params_fn tls13_get_ctx_params;
+static bool take(struct tls13 *k, const OSSL_PARAM params[]);
 
 static void *psk_newctx(void *vprov)
 {
-    return prov_kdf_new(vprov, "TLS13-KDF", sizeof(struct tls13));
+    return prov_kdf_new(vprov, PROV_SOFT_TLS13_KDF, sizeof(struct tls13));
 }
 
 static void *session_newctx(void *vprov)
@@ -33,12 +34,15 @@ static int tls13_derive(void *vk, unsigned char *out, size_t len,
                         const OSSL_PARAM params[])
 {
     struct tls13 *k = vk;
+    EVP_KDF_CTX *soft;
     int ok;
 
-    if (!tls13_set_ctx_params(k, params))
+    if (!take(k, params))
         return 0;
-    ok = tls13_derive_sealed(k, out, len);
-    return ok >= 0 ? ok : EVP_KDF_derive(k->head.soft, out, len, NULL) > 0;
+    if ((ok = tls13_derive_sealed(k, out, len)) >= 0)
+        return ok;
+    return (soft = prov_kdf_soft(&k->head)) != NULL
+           && EVP_KDF_derive(soft, out, len, params) > 0;
 }
 
 static const OSSL_PARAM *tls13_settable_ctx_params(void *vk, void *vprov)
@@ -102,14 +106,14 @@ static bool over(const OSSL_PARAM params[], const char *name, size_t max)
            && len > max;
 }
 
-static int tls13_set_ctx_params(void *vk, const OSSL_PARAM params[])
+/* What a sealed secret needs of them. */
+static bool take(struct tls13 *k, const OSSL_PARAM params[])
 {
-    struct tls13 *k = vk;
     const OSSL_PARAM *p;
     const char *md = NULL;
 
     if (params == NULL)
-        return 1;
+        return true;
     p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
     if (p != NULL && OSSL_PARAM_get_utf8_string_ptr(p, &md) && md != NULL)
         k->sha256 = prov_md_is_sha256(k->head.prov, md);
@@ -128,8 +132,18 @@ static int tls13_set_ctx_params(void *vk, const OSSL_PARAM params[])
            && take_text(params, OSSL_KDF_PARAM_PREFIX, k->prefix,
                         sizeof(k->prefix))
            && take_text(params, OSSL_KDF_PARAM_LABEL, k->label,
-                        sizeof(k->label))
-           && EVP_KDF_CTX_set_params(k->head.soft, params);
+                        sizeof(k->label));
+}
+
+static int tls13_set_ctx_params(void *vk, const OSSL_PARAM params[])
+{
+    struct tls13 *k = vk;
+    EVP_KDF_CTX *soft;
+
+    if (params == NULL)
+        return 1;
+    return take(k, params) && (soft = prov_kdf_soft(&k->head)) != NULL
+           && EVP_KDF_CTX_set_params(soft, params);
 }
 
 static const OSSL_PARAM *tls13_gettable_ctx_params(void *vk, void *vprov)
@@ -146,9 +160,9 @@ static const OSSL_PARAM *tls13_gettable_ctx_params(void *vk, void *vprov)
 
 static int tls13_get_ctx_params(void *vk, OSSL_PARAM params[])
 {
-    struct tls13 *k = vk;
+    EVP_KDF_CTX *soft = prov_kdf_soft(vk);
 
-    return EVP_KDF_CTX_get_params(k->head.soft, params);
+    return soft != NULL && EVP_KDF_CTX_get_params(soft, params);
 }
 
 #define TLS13_COMMON                                                       \

@@ -170,8 +170,7 @@ static int secret(struct exchange *x, uint8_t *out, size_t *len)
 static int x963(const struct exchange *x, uint8_t *z, size_t z_len,
                 unsigned char *out)
 {
-    EVP_KDF *kdf = EVP_KDF_fetch(x->prov->soft, "X963KDF", NULL);
-    EVP_KDF_CTX *ctx = kdf != NULL ? EVP_KDF_CTX_new(kdf) : NULL;
+    EVP_KDF_CTX *ctx = prov_soft_kdf(x->prov, PROV_SOFT_X963KDF);
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(
             OSSL_KDF_PARAM_DIGEST,
@@ -187,7 +186,6 @@ static int x963(const struct exchange *x, uint8_t *z, size_t z_len,
     int ok = ctx != NULL && EVP_KDF_derive(ctx, out, x->out_len, params) > 0;
 
     EVP_KDF_CTX_free(ctx);
-    EVP_KDF_free(kdf);
     return ok;
 }
 

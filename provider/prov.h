@@ -16,6 +16,7 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -49,6 +50,14 @@ struct prov_tokens;
 
 #define PROV_TOKENS_MAX 64
 
+/* The default provider's KDFs that we use. */
+enum prov_soft_kdf {
+    PROV_SOFT_TLS13_KDF,
+    PROV_SOFT_TLS1_PRF,
+    PROV_SOFT_X963KDF,
+    PROV_N_SOFT_KDFS
+};
+
 struct prov_ctx {
     const OSSL_CORE_HANDLE *core;
     OSSL_FUNC_core_new_error_fn *new_error;
@@ -63,8 +72,12 @@ struct prov_ctx {
     struct prov_tokens *tokens;  /* with any_token, the others */
     enum hsm_travel travel;      /* of all sealed secrets */
     unsigned tls_seconds;        /* life of a connection's sealed secrets */
-    struct sealed_table *sealed; /* all is read-only after init */
+    struct sealed_table *sealed; /* all of this is read-only after init */
+    _Atomic(EVP_KDF *) kdfs[PROV_N_SOFT_KDFS]; /* fetched at their first use */
 };
+
+/* A new context of it; NULL on failure. */
+EVP_KDF_CTX *prov_soft_kdf(struct prov_ctx *prov, enum prov_soft_kdf which);
 
 /* Raise on OpenSSL's error queue, once, where the cause is known. */
 #define prov_raise(prov, reason, ...)                                         \

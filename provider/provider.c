@@ -204,6 +204,8 @@ static void teardown(void *vprov)
     sealed_table_free(prov->sealed);
     prov_tokens_free(prov->tokens);
     hsm_close(prov->hsm);
+    for (size_t i = 0; i < PROV_N_SOFT_KDFS; i++)
+        EVP_KDF_free(atomic_load(&prov->kdfs[i]));
     if (prov->soft_default != NULL)
         OSSL_PROVIDER_unload(prov->soft_default);
     OSSL_LIB_CTX_free(prov->soft);
