@@ -119,9 +119,9 @@ static enum hsm_status ecdh_once(struct hsm_key *key, CK_MECHANISM *m,
 enum hsm_status hsm_ecdh(struct hsm_key *key, const uint8_t *peer,
                          size_t peer_len, uint8_t *out, size_t *len)
 {
-    CK_ECDH1_DERIVE_PARAMS p = { .kdf = CKD_NULL,
-                                 .public_data_len = peer_len,
-                                 .public_data = (CK_BYTE *)(uintptr_t)peer };
+    /* By position: p11-kit renamed the members in 0.25. */
+    CK_ECDH1_DERIVE_PARAMS p = { CKD_NULL, 0, NULL, peer_len,
+                                 (CK_BYTE *)(uintptr_t)peer };
     CK_MECHANISM m = { CKM_ECDH1_DERIVE, &p, sizeof(p) };
     uint8_t value[COORDINATE_MAX];
     size_t want;
