@@ -103,7 +103,8 @@ class Ca:
         self.crt, self.key = where + '/root.crt', where + '/root.key'
         self.ext = write(where + '/extensions', EXTENSIONS)
         soft('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout',
-             self.key, '-subj', '/CN=Root', '-days', '2', '-out', self.crt)
+             self.key, '-subj', '/CN=Root', '-days', '2', '-addext',
+             'basicConstraints=critical,CA:TRUE', '-out', self.crt)
         self.csr = where + '/any.csr'
         soft('req', '-new', '-key', self.key, '-subj', '/CN=any', '-out',
              self.csr)

@@ -8,6 +8,8 @@ A row: its name, the kinds of key, where the keys are, and a script of lines:
     refused ARG ...    the same, which must fail, other than by a signal
     soft ARG ...       openssl without it, which must succeed
     fails ARG ...      the same, which must fail
+    judges WHO ARG ... openssl as WHO (token or soft), which says what it
+                       found, with the one status or the other
     serve WHO ARG ...  openssl s_server as WHO (token or soft) for one client
     served             it is through with its client
     same A B, differ A B, has FILE REGEX, lacks FILE REGEX, empty FILE

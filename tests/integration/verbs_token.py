@@ -21,7 +21,7 @@ STORE = (
         soft x509 -in {leaf} -outform DER -out b
         same a b
         token storeutl -certs -noout pkcs11:object={kind}-not >& said
-        has said 'Total found: 0'
+        has said 'Total found: 0|not found in the token'
     '''),
     Row('storeutl keys', ALL, HSM, '''
         token storeutl -keys -out got pkcs11:object={kind}

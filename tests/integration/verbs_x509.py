@@ -11,7 +11,7 @@ CERTIFICATES = (
         soft req -in csr -pubkey -noout -out got
         call same_key got {pub}
         call damage_pem csr
-        soft req -verify -noout -in csr >& said
+        judges soft req -verify -noout -in csr >& said
         has said 'verify failure'
     '''),
     Row('req new pem file', SIGN, ANY, '''
@@ -40,7 +40,7 @@ CERTIFICATES = (
         token req -verify -noout -in csr >& said
         has said 'verify OK'
         call damage_pem csr
-        token req -verify -noout -in csr >& said
+        judges token req -verify -noout -in csr >& said
         has said 'verify failure'
     '''),
     Row('x509 req', SIGN, ANY, '''
