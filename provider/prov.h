@@ -159,6 +159,12 @@ struct prov_sig {
     EVP_PKEY_CTX *soft; /* of prov_sig_soft() for soft_op, or NULL */
     int soft_op;
     int pad, salt; /* RSA only: RSA_PKCS1_..._PADDING, RSA_PSS_SALTLEN_... */
+    /* All of sig_message.c: */
+    bool message;  /* input is the message, not its digest */
+    uint8_t *text; /* EdDSA only: the message so far */
+    size_t text_len, text_room;
+    uint8_t *against; /* the signature to verify, or NULL */
+    size_t against_len;
 };
 
 void *prov_sig_new(void *vprov, const char *propq);
@@ -201,6 +207,62 @@ bool prov_rsa_pad_parse(const struct prov_rsa_pad pads[],
 /* The other way round, where params has key; 1, or 0 on failure. */
 int prov_rsa_pad_report(const struct prov_rsa_pad pads[], OSSL_PARAM params[],
                         const char *key, int pad);
+
+/* What each does with a digest, or, for EdDSA, with the message. */
+OSSL_FUNC_signature_sign_fn prov_rsa_sign, prov_ecdsa_sign, prov_eddsa_sign;
+OSSL_FUNC_signature_verify_fn prov_rsa_verify, prov_ecdsa_verify,
+    prov_eddsa_verify;
+OSSL_FUNC_signature_get_ctx_params_fn prov_rsa_get_ctx_params,
+    prov_ecdsa_get_ctx_params;
+OSSL_FUNC_signature_gettable_ctx_params_fn prov_rsa_gettable_ctx_params,
+    prov_ecdsa_gettable_ctx_params;
+
+/* Whole messages, since OpenSSL 3.4 (sig_message.c). */
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+OSSL_FUNC_signature_sign_fn prov_message_sign;
+OSSL_FUNC_signature_verify_fn prov_message_verify;
+OSSL_FUNC_signature_sign_message_init_fn prov_message_init;
+OSSL_FUNC_signature_sign_message_update_fn prov_message_update;
+OSSL_FUNC_signature_sign_message_final_fn prov_message_sign_final;
+OSSL_FUNC_signature_verify_message_final_fn prov_message_verify_final;
+OSSL_FUNC_signature_set_ctx_params_fn prov_message_set_ctx_params;
+OSSL_FUNC_signature_settable_ctx_params_fn prov_message_settable_ctx_params;
+
+#define PROV_MESSAGE_FUNCTIONS                                               \
+    { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))prov_message_sign },         \
+        { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))prov_message_verify }, \
+        { OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT,                             \
+          (void (*)(void))prov_message_init },                               \
+        { OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_UPDATE,                           \
+          (void (*)(void))prov_message_update },                             \
+        { OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_FINAL,                            \
+          (void (*)(void))prov_message_sign_final },                         \
+        { OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_INIT,                           \
+          (void (*)(void))prov_message_init },                               \
+        { OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_UPDATE,                         \
+          (void (*)(void))prov_message_update },                             \
+        { OSSL_FUNC_SIGNATURE_VERIFY_MESSAGE_FINAL,                          \
+          (void (*)(void))prov_message_verify_final },                       \
+        { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,                                \
+          (void (*)(void))prov_message_set_ctx_params },                     \
+    {                                                                        \
+        OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,                             \
+            (void (*)(void))prov_message_settable_ctx_params                 \
+    }
+
+extern const OSSL_DISPATCH prov_rsa_sha224_functions[];
+extern const OSSL_DISPATCH prov_rsa_sha256_functions[];
+extern const OSSL_DISPATCH prov_rsa_sha384_functions[];
+extern const OSSL_DISPATCH prov_rsa_sha512_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_sha224_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_sha256_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_sha384_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_sha512_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_jose_sha224_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_jose_sha256_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_jose_sha384_functions[];
+extern const OSSL_DISPATCH prov_ecdsa_jose_sha512_functions[];
+#endif
 
 /* ---- the tables ---- */
 

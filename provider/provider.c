@@ -85,6 +85,20 @@ static const OSSL_ALGORITHM keymgmt_table[] = {
     { NULL, NULL, NULL, NULL },
 };
 
+#define RSA_SHA(bits, arc, functions)                                   \
+    {                                                                   \
+        "RSA-SHA2-" bits ":RSA-SHA" bits ":sha" bits                    \
+        "WithRSAEncryption:1.2.840.113549.1.1." arc,                    \
+            JOSE, functions, "RSA with SHA-" bits " by a PKCS#11 token" \
+    }
+#define ECDSA_SHA(bits, arc, properties, functions)                 \
+    {                                                               \
+        "ECDSA-SHA2-" bits ":ECDSA-SHA" bits ":ecdsa-with-SHA" bits \
+        ":1.2.840.10045.4.3." arc,                                  \
+            properties, functions,                                  \
+            "ECDSA with SHA-" bits " by a PKCS#11 token"            \
+    }
+
 /* A JWS wants ECDSA as R || S; for the others both forms are the same. */
 static const OSSL_ALGORITHM signature_table[] = {
     { NAMES_RSA, JOSE, prov_rsa_sig_functions,
@@ -93,6 +107,20 @@ static const OSSL_ALGORITHM signature_table[] = {
       "ECDSA signatures by a PKCS#11 token" },
     { "ECDSA", JOSE, prov_ecdsa_jose_sig_functions,
       "ECDSA signatures by a PKCS#11 token, R || S of RFC 7518" },
+#ifdef OSSL_FUNC_SIGNATURE_SIGN_MESSAGE_INIT
+    RSA_SHA("224", "14", prov_rsa_sha224_functions),
+    RSA_SHA("256", "11", prov_rsa_sha256_functions),
+    RSA_SHA("384", "12", prov_rsa_sha384_functions),
+    RSA_SHA("512", "13", prov_rsa_sha512_functions),
+    ECDSA_SHA("224", "1", "provider=sealed", prov_ecdsa_sha224_functions),
+    ECDSA_SHA("256", "2", "provider=sealed", prov_ecdsa_sha256_functions),
+    ECDSA_SHA("384", "3", "provider=sealed", prov_ecdsa_sha384_functions),
+    ECDSA_SHA("512", "4", "provider=sealed", prov_ecdsa_sha512_functions),
+    ECDSA_SHA("224", "1", JOSE, prov_ecdsa_jose_sha224_functions),
+    ECDSA_SHA("256", "2", JOSE, prov_ecdsa_jose_sha256_functions),
+    ECDSA_SHA("384", "3", JOSE, prov_ecdsa_jose_sha384_functions),
+    ECDSA_SHA("512", "4", JOSE, prov_ecdsa_jose_sha512_functions),
+#endif
     { NAMES_ED25519, JOSE, prov_eddsa_sig_functions,
       "Ed25519 signatures by a PKCS#11 token" },
     { NAMES_ED448, JOSE, prov_eddsa_sig_functions,

@@ -34,7 +34,25 @@ void prov_sig_free(void *vsig)
     EVP_MD_free(sig->mgf1_md);
     EVP_MD_CTX_free(sig->md_ctx);
     EVP_PKEY_CTX_free(sig->soft);
+    OPENSSL_free(sig->text);
+    OPENSSL_free(sig->against);
     free(sig);
+}
+
+static bool dup_message(struct prov_sig *to, const struct prov_sig *from)
+{
+    if (from->text_len > 0) {
+        if ((to->text = OPENSSL_memdup(from->text, from->text_len)) == NULL)
+            return false;
+        to->text_len = to->text_room = from->text_len;
+    }
+    if (from->against != NULL) {
+        to->against = OPENSSL_memdup(from->against, from->against_len);
+        if (to->against == NULL)
+            return false;
+        to->against_len = from->against_len;
+    }
+    return true;
 }
 
 void *prov_sig_dup(void *vsig)
@@ -48,15 +66,17 @@ void *prov_sig_dup(void *vsig)
     to->jose = from->jose;
     to->pad = from->pad;
     to->salt = from->salt;
+    to->message = from->message;
     if (from->key != NULL)
         to->key = prov_key_ref(from->key);
     if (from->md != NULL && EVP_MD_up_ref(from->md))
         to->md = from->md;
     if (from->mgf1_md != NULL && EVP_MD_up_ref(from->mgf1_md))
         to->mgf1_md = from->mgf1_md;
-    if (from->md_ctx != NULL
-        && ((to->md_ctx = EVP_MD_CTX_new()) == NULL
-            || !EVP_MD_CTX_copy_ex(to->md_ctx, from->md_ctx))) {
+    if ((from->md_ctx != NULL
+         && ((to->md_ctx = EVP_MD_CTX_new()) == NULL
+             || !EVP_MD_CTX_copy_ex(to->md_ctx, from->md_ctx)))
+        || !dup_message(to, from)) {
         prov_sig_free(to);
         return NULL;
     }

@@ -14,13 +14,9 @@
 
 static OSSL_FUNC_signature_newctx_fn jose_newctx;
 static OSSL_FUNC_signature_sign_init_fn ecdsa_init;
-static OSSL_FUNC_signature_sign_fn ecdsa_sign;
-static OSSL_FUNC_signature_verify_fn ecdsa_verify;
 static OSSL_FUNC_signature_digest_sign_init_fn ecdsa_digest_init;
 static OSSL_FUNC_signature_digest_sign_final_fn ecdsa_digest_sign_final;
 static OSSL_FUNC_signature_digest_verify_final_fn ecdsa_digest_verify_final;
-static OSSL_FUNC_signature_get_ctx_params_fn ecdsa_get_ctx_params;
-static OSSL_FUNC_signature_gettable_ctx_params_fn ecdsa_gettable_ctx_params;
 static OSSL_FUNC_signature_set_ctx_params_fn ecdsa_set_ctx_params;
 static OSSL_FUNC_signature_settable_ctx_params_fn ecdsa_settable_ctx_params;
 
@@ -137,8 +133,8 @@ static size_t sign_in_software(struct prov_sig *sig, const unsigned char *tbs,
     return sig->jose ? rs_from_der(der, len, half_len(sig), out) : len;
 }
 
-static int ecdsa_sign(void *vsig, unsigned char *out, size_t *out_len,
-                      size_t room, const unsigned char *tbs, size_t tbs_len)
+int prov_ecdsa_sign(void *vsig, unsigned char *out, size_t *out_len,
+                    size_t room, const unsigned char *tbs, size_t tbs_len)
 {
     struct prov_sig *sig = vsig;
     size_t want = sig_room(sig), len;
@@ -159,8 +155,8 @@ static int ecdsa_sign(void *vsig, unsigned char *out, size_t *out_len,
     return len > 0;
 }
 
-static int ecdsa_verify(void *vsig, const unsigned char *in, size_t in_len,
-                        const unsigned char *tbs, size_t tbs_len)
+int prov_ecdsa_verify(void *vsig, const unsigned char *in, size_t in_len,
+                      const unsigned char *tbs, size_t tbs_len)
 {
     struct prov_sig *sig = vsig;
     unsigned char der[DER_MAX];
@@ -192,9 +188,9 @@ static int ecdsa_digest_sign_final(void *vsig, unsigned char *out,
     size_t len;
 
     if (out == NULL)
-        return ecdsa_sign(vsig, NULL, out_len, 0, NULL, 0);
+        return prov_ecdsa_sign(vsig, NULL, out_len, 0, NULL, 0);
     return prov_sig_digest_end(vsig, digest, &len)
-           && ecdsa_sign(vsig, out, out_len, room, digest, len);
+           && prov_ecdsa_sign(vsig, out, out_len, room, digest, len);
 }
 
 static int ecdsa_digest_verify_final(void *vsig, const unsigned char *in,
@@ -204,10 +200,10 @@ static int ecdsa_digest_verify_final(void *vsig, const unsigned char *in,
     size_t len;
 
     return prov_sig_digest_end(vsig, digest, &len)
-           && ecdsa_verify(vsig, in, in_len, digest, len);
+           && prov_ecdsa_verify(vsig, in, in_len, digest, len);
 }
 
-static int ecdsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
+int prov_ecdsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
 {
     const struct prov_sig *sig = vsig;
     X509_ALGOR *alg = X509_ALGOR_new();
@@ -222,7 +218,7 @@ static int ecdsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
     return ok;
 }
 
-static const OSSL_PARAM *ecdsa_gettable_ctx_params(void *vsig, void *vprov)
+const OSSL_PARAM *prov_ecdsa_gettable_ctx_params(void *vsig, void *vprov)
 {
     static const OSSL_PARAM table[] = {
         OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
@@ -258,34 +254,34 @@ static const OSSL_PARAM *ecdsa_settable_ctx_params(void *vsig, void *vprov)
     return table;
 }
 
-#define ECDSA_COMMON                                                     \
-    { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free },      \
-        { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup },    \
-        { OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))ecdsa_init },   \
-        { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))ecdsa_sign },        \
-        { OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))ecdsa_init }, \
-        { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))ecdsa_verify },    \
-        { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT,                          \
-          (void (*)(void))ecdsa_digest_init },                           \
-        { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE,                        \
-          (void (*)(void))prov_sig_digest_update },                      \
-        { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL,                         \
-          (void (*)(void))ecdsa_digest_sign_final },                     \
-        { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT,                        \
-          (void (*)(void))ecdsa_digest_init },                           \
-        { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE,                      \
-          (void (*)(void))prov_sig_digest_update },                      \
-        { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL,                       \
-          (void (*)(void))ecdsa_digest_verify_final },                   \
-        { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,                            \
-          (void (*)(void))ecdsa_get_ctx_params },                        \
-        { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,                       \
-          (void (*)(void))ecdsa_gettable_ctx_params },                   \
-        { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,                            \
-          (void (*)(void))ecdsa_set_ctx_params },                        \
-    {                                                                    \
-        OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,                         \
-            (void (*)(void))ecdsa_settable_ctx_params                    \
+#define ECDSA_COMMON                                                       \
+    { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free },        \
+        { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup },      \
+        { OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))ecdsa_init },     \
+        { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))prov_ecdsa_sign },     \
+        { OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))ecdsa_init },   \
+        { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))prov_ecdsa_verify }, \
+        { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT,                            \
+          (void (*)(void))ecdsa_digest_init },                             \
+        { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE,                          \
+          (void (*)(void))prov_sig_digest_update },                        \
+        { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL,                           \
+          (void (*)(void))ecdsa_digest_sign_final },                       \
+        { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT,                          \
+          (void (*)(void))ecdsa_digest_init },                             \
+        { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE,                        \
+          (void (*)(void))prov_sig_digest_update },                        \
+        { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL,                         \
+          (void (*)(void))ecdsa_digest_verify_final },                     \
+        { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,                              \
+          (void (*)(void))prov_ecdsa_get_ctx_params },                     \
+        { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,                         \
+          (void (*)(void))prov_ecdsa_gettable_ctx_params },                \
+        { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,                              \
+          (void (*)(void))ecdsa_set_ctx_params },                          \
+    {                                                                      \
+        OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,                           \
+            (void (*)(void))ecdsa_settable_ctx_params                      \
     }
 
 const OSSL_DISPATCH prov_ecdsa_sig_functions[] = {

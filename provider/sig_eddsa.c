@@ -8,8 +8,6 @@
 #include <openssl/x509.h>
 
 static OSSL_FUNC_signature_digest_sign_init_fn eddsa_init;
-static OSSL_FUNC_signature_digest_sign_fn eddsa_sign;
-static OSSL_FUNC_signature_digest_verify_fn eddsa_verify;
 static OSSL_FUNC_signature_get_ctx_params_fn eddsa_get_ctx_params;
 static OSSL_FUNC_signature_gettable_ctx_params_fn eddsa_gettable_ctx_params;
 
@@ -25,8 +23,8 @@ static int eddsa_init(void *vsig, const char *md, void *vkey,
     return prov_sig_init(sig, vkey, params);
 }
 
-static int eddsa_sign(void *vsig, unsigned char *out, size_t *out_len,
-                      size_t room, const unsigned char *tbs, size_t tbs_len)
+int prov_eddsa_sign(void *vsig, unsigned char *out, size_t *out_len,
+                    size_t room, const unsigned char *tbs, size_t tbs_len)
 {
     const struct hsm_sign_params p = { .mech = HSM_MECH_EDDSA };
     struct prov_sig *sig = vsig;
@@ -59,8 +57,8 @@ static int eddsa_sign(void *vsig, unsigned char *out, size_t *out_len,
     return ok;
 }
 
-static int eddsa_verify(void *vsig, const unsigned char *in, size_t in_len,
-                        const unsigned char *tbs, size_t tbs_len)
+int prov_eddsa_verify(void *vsig, const unsigned char *in, size_t in_len,
+                      const unsigned char *tbs, size_t tbs_len)
 {
     struct prov_sig *sig = vsig;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -103,12 +101,15 @@ const OSSL_DISPATCH prov_eddsa_sig_functions[] = {
     { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free },
     { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))eddsa_init },
-    { OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))eddsa_sign },
+    { OSSL_FUNC_SIGNATURE_DIGEST_SIGN, (void (*)(void))prov_eddsa_sign },
     { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT, (void (*)(void))eddsa_init },
-    { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))eddsa_verify },
+    { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY, (void (*)(void))prov_eddsa_verify },
     { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
       (void (*)(void))eddsa_get_ctx_params },
     { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
       (void (*)(void))eddsa_gettable_ctx_params },
+#ifdef PROV_MESSAGE_FUNCTIONS
+    PROV_MESSAGE_FUNCTIONS,
+#endif
     { 0, NULL },
 };

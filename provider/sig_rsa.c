@@ -20,14 +20,10 @@ static const struct prov_rsa_pad pads[] = {
 };
 
 static OSSL_FUNC_signature_sign_init_fn rsa_init;
-static OSSL_FUNC_signature_sign_fn rsa_sign;
-static OSSL_FUNC_signature_verify_fn rsa_verify;
 static OSSL_FUNC_signature_verify_recover_fn rsa_verify_recover;
 static OSSL_FUNC_signature_digest_sign_init_fn rsa_digest_init;
 static OSSL_FUNC_signature_digest_sign_final_fn rsa_digest_sign_final;
 static OSSL_FUNC_signature_digest_verify_final_fn rsa_digest_verify_final;
-static OSSL_FUNC_signature_get_ctx_params_fn rsa_get_ctx_params;
-static OSSL_FUNC_signature_gettable_ctx_params_fn rsa_gettable_ctx_params;
 static OSSL_FUNC_signature_set_ctx_params_fn rsa_set_ctx_params;
 static OSSL_FUNC_signature_settable_ctx_params_fn rsa_settable_ctx_params;
 
@@ -117,8 +113,8 @@ static int sign_in_token(const struct prov_sig *sig, unsigned char *out,
     return st == HSM_OK;
 }
 
-static int rsa_sign(void *vsig, unsigned char *out, size_t *out_len,
-                    size_t room, const unsigned char *tbs, size_t tbs_len)
+int prov_rsa_sign(void *vsig, unsigned char *out, size_t *out_len, size_t room,
+                  const unsigned char *tbs, size_t tbs_len)
 {
     struct prov_sig *sig = vsig;
     size_t want = (size_t)EVP_PKEY_get_size(sig->key->soft);
@@ -140,8 +136,8 @@ static int rsa_sign(void *vsig, unsigned char *out, size_t *out_len,
     return soft != NULL && EVP_PKEY_sign(soft, out, out_len, tbs, tbs_len) > 0;
 }
 
-static int rsa_verify(void *vsig, const unsigned char *in, size_t in_len,
-                      const unsigned char *tbs, size_t tbs_len)
+int prov_rsa_verify(void *vsig, const unsigned char *in, size_t in_len,
+                    const unsigned char *tbs, size_t tbs_len)
 {
     EVP_PKEY_CTX *soft = prov_sig_soft(vsig, EVP_PKEY_OP_VERIFY);
 
@@ -173,9 +169,9 @@ static int rsa_digest_sign_final(void *vsig, unsigned char *out,
     size_t len;
 
     if (out == NULL)
-        return rsa_sign(vsig, NULL, out_len, 0, NULL, 0);
+        return prov_rsa_sign(vsig, NULL, out_len, 0, NULL, 0);
     return prov_sig_digest_end(vsig, digest, &len)
-           && rsa_sign(vsig, out, out_len, room, digest, len);
+           && prov_rsa_sign(vsig, out, out_len, room, digest, len);
 }
 
 static int rsa_digest_verify_final(void *vsig, const unsigned char *in,
@@ -185,7 +181,7 @@ static int rsa_digest_verify_final(void *vsig, const unsigned char *in,
     size_t len;
 
     return prov_sig_digest_end(vsig, digest, &len)
-           && rsa_verify(vsig, in, in_len, digest, len);
+           && prov_rsa_verify(vsig, in, in_len, digest, len);
 }
 
 static X509_ALGOR *md_alg(const EVP_MD *md)
@@ -231,7 +227,7 @@ out:
     return ok;
 }
 
-static int rsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
+int prov_rsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
 {
     const struct prov_sig *sig = vsig;
     X509_ALGOR *alg = X509_ALGOR_new();
@@ -253,7 +249,7 @@ static int rsa_get_ctx_params(void *vsig, OSSL_PARAM params[])
     return ok;
 }
 
-static const OSSL_PARAM *rsa_gettable_ctx_params(void *vsig, void *vprov)
+const OSSL_PARAM *prov_rsa_gettable_ctx_params(void *vsig, void *vprov)
 {
     static const OSSL_PARAM table[] = {
         OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, NULL, 0),
@@ -359,9 +355,9 @@ const OSSL_DISPATCH prov_rsa_sig_functions[] = {
     { OSSL_FUNC_SIGNATURE_FREECTX, (void (*)(void))prov_sig_free },
     { OSSL_FUNC_SIGNATURE_DUPCTX, (void (*)(void))prov_sig_dup },
     { OSSL_FUNC_SIGNATURE_SIGN_INIT, (void (*)(void))rsa_init },
-    { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))rsa_sign },
+    { OSSL_FUNC_SIGNATURE_SIGN, (void (*)(void))prov_rsa_sign },
     { OSSL_FUNC_SIGNATURE_VERIFY_INIT, (void (*)(void))rsa_init },
-    { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))rsa_verify },
+    { OSSL_FUNC_SIGNATURE_VERIFY, (void (*)(void))prov_rsa_verify },
     { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT, (void (*)(void))rsa_init },
     { OSSL_FUNC_SIGNATURE_VERIFY_RECOVER, (void (*)(void))rsa_verify_recover },
     { OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, (void (*)(void))rsa_digest_init },
@@ -374,9 +370,10 @@ const OSSL_DISPATCH prov_rsa_sig_functions[] = {
       (void (*)(void))prov_sig_digest_update },
     { OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL,
       (void (*)(void))rsa_digest_verify_final },
-    { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS, (void (*)(void))rsa_get_ctx_params },
+    { OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
+      (void (*)(void))prov_rsa_get_ctx_params },
     { OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
-      (void (*)(void))rsa_gettable_ctx_params },
+      (void (*)(void))prov_rsa_gettable_ctx_params },
     { OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, (void (*)(void))rsa_set_ctx_params },
     { OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,
       (void (*)(void))rsa_settable_ctx_params },
