@@ -8,9 +8,11 @@
  * "3GPP-KDF" takes fc and p0 to p9.  "AEFPSK" (TS 33.122 A.1) is FC = 0x7A,
  * P0 the service API interface information, P1 the session ID.  A sealed key
  * gives a handle, which lives for `lifetime` seconds; a plain one, the key.
+ * A sealed key may come as an EVP_SKEY, too, since OpenSSL 3.6.
  * Setting `release` destroys the sealed key, and what follows from it, now.
  */
 #include "kdf.h"
+#include "skey.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,10 @@ static OSSL_FUNC_kdf_derive_fn k_derive;
 static OSSL_FUNC_kdf_settable_ctx_params_fn aefpsk_settable, any_settable;
 static OSSL_FUNC_kdf_set_ctx_params_fn k_set_ctx_params;
 static OSSL_FUNC_kdf_gettable_ctx_params_fn k_gettable;
+#ifdef OSSL_FUNC_KDF_SET_SKEY
+static OSSL_FUNC_kdf_set_skey_fn k_set_skey;
+static OSSL_FUNC_kdf_derive_skey_fn k_derive_skey;
+#endif
 static OSSL_FUNC_kdf_get_ctx_params_fn k_get_ctx_params;
 
 static struct ts33220 *k_new(struct prov_ctx *prov, bool aefpsk)
@@ -319,6 +325,48 @@ bad:
     return 0;
 }
 
+#ifdef OSSL_FUNC_KDF_SET_SKEY
+/* In the place of key, or of key-uri. */
+static int k_set_skey(void *vk, void *vkey, const char *name)
+{
+    struct hsm_secret *secret = NULL;
+    struct ts33220 *k = vk;
+
+    if (name != NULL && strcmp(name, OSSL_KDF_PARAM_KEY) != 0) {
+        prov_raise(k->prov, PROV_E_PARAM, "%s: no secret key", name);
+        return 0;
+    }
+    if (!prov_skey_secret(vkey, &secret))
+        return 0;
+    hsm_secret_free(k->token_key);
+    k->token_key = secret;
+    OPENSSL_cleanse(k->key, sizeof(k->key));
+    k->key_len = 0;
+    return 1;
+}
+
+/* An EVP_SKEY that alone has the result, which goes when that is freed. */
+static void *k_derive_skey(void *vk, const char *type, void *vprov,
+                           OSSL_FUNC_skeymgmt_import_fn *import, size_t len,
+                           const OSSL_PARAM params[])
+{
+    uint8_t out[HASH_LEN];
+    unsigned yes = 1;
+    const OSSL_PARAM key[] = {
+        OSSL_PARAM_octet_string(OSSL_SKEY_PARAM_RAW_BYTES, out, sizeof(out)),
+        OSSL_PARAM_uint("release", &yes),
+        OSSL_PARAM_END,
+    };
+    void *skey = NULL;
+
+    (void)type;
+    if (k_derive(vk, out, len, params))
+        skey = import(vprov, OSSL_SKEYMGMT_SELECT_ALL, key);
+    OPENSSL_cleanse(out, sizeof(out));
+    return skey;
+}
+#endif
+
 static const OSSL_PARAM *aefpsk_settable(void *vk, void *vprov)
 {
     static const OSSL_PARAM table[] = {
@@ -405,6 +453,10 @@ const OSSL_DISPATCH prov_aefpsk_functions[] = {
     { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))aefpsk_newctx },
     { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, (void (*)(void))aefpsk_settable },
     K_COMMON,
+#ifdef OSSL_FUNC_KDF_SET_SKEY
+    { OSSL_FUNC_KDF_SET_SKEY, (void (*)(void))k_set_skey },
+    { OSSL_FUNC_KDF_DERIVE_SKEY, (void (*)(void))k_derive_skey },
+#endif
     { 0, NULL },
 };
 
@@ -412,5 +464,9 @@ const OSSL_DISPATCH prov_3gpp_functions[] = {
     { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))any_newctx },
     { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, (void (*)(void))any_settable },
     K_COMMON,
+#ifdef OSSL_FUNC_KDF_SET_SKEY
+    { OSSL_FUNC_KDF_SET_SKEY, (void (*)(void))k_set_skey },
+    { OSSL_FUNC_KDF_DERIVE_SKEY, (void (*)(void))k_derive_skey },
+#endif
     { 0, NULL },
 };

@@ -3,6 +3,7 @@
  * The provider itself: configuration, the token's life, the algorithm tables.
  */
 #include "kdf.h"
+#include "skey.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -197,6 +198,16 @@ static const OSSL_ALGORITHM kdf_table[] = {
     { NULL, NULL, NULL, NULL },
 };
 
+#ifdef OSSL_OP_SKEYMGMT
+static const OSSL_ALGORITHM skeymgmt_table[] = {
+    { OSSL_SKEY_TYPE_GENERIC, "provider=sealed", prov_secret_skeymgmt_functions,
+      "secrets in a PKCS#11 token" },
+    { OSSL_SKEY_TYPE_AES, "provider=sealed", prov_aes_skeymgmt_functions,
+      "key encryption keys in a PKCS#11 token" },
+    { NULL, NULL, NULL, NULL },
+};
+#endif
+
 static const OSSL_ALGORITHM cipher_table[] = {
     { "AES-256-WRAP:id-aes256-wrap:AES256-WRAP:2.16.840.1.101.3.4.1.45",
       "provider=sealed", prov_wrap_aes_functions,
@@ -316,6 +327,10 @@ static const OSSL_ALGORITHM *query_operation(void *vprov, int op, int *no_cache)
         return decoder_table;
     case OSSL_OP_STORE:
         return store_table;
+#ifdef OSSL_OP_SKEYMGMT
+    case OSSL_OP_SKEYMGMT:
+        return skeymgmt_table;
+#endif
     default:
         return NULL;
     }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * "AES-256-WRAP" (RFC 3394) of sealed secrets under a key encryption key in
- * the token, which the parameter `key-uri` names: encryption takes a handle
+ * the token, which the parameter `key-uri` names, or which is the EVP_SKEY
+ * that EVP_CipherInit_SKEY() got: encryption takes a handle
  * and gives its secret wrapped; decryption takes a wrapped secret and gives a
  * handle, which lives for `lifetime` seconds.  With an ordinary key it is the
  * default provider's.
  */
 #include "kdf.h"
+#include "skey.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,10 @@ static OSSL_FUNC_cipher_newctx_fn wrap_newctx;
 static OSSL_FUNC_cipher_freectx_fn wrap_freectx;
 static OSSL_FUNC_cipher_encrypt_init_fn wrap_encrypt_init;
 static OSSL_FUNC_cipher_decrypt_init_fn wrap_decrypt_init;
+#ifdef OSSL_FUNC_CIPHER_ENCRYPT_SKEY_INIT
+static OSSL_FUNC_cipher_encrypt_skey_init_fn wrap_encrypt_skey_init;
+static OSSL_FUNC_cipher_decrypt_skey_init_fn wrap_decrypt_skey_init;
+#endif
 static OSSL_FUNC_cipher_update_fn wrap_update;
 static OSSL_FUNC_cipher_final_fn wrap_final;
 static OSSL_FUNC_cipher_cipher_fn wrap_cipher;
@@ -100,6 +106,38 @@ static int wrap_decrypt_init(void *vc, const unsigned char *key, size_t key_len,
 {
     return init(vc, false, key, key_len, iv, iv_len, params);
 }
+
+#ifdef OSSL_FUNC_CIPHER_ENCRYPT_SKEY_INIT
+/* OpenSSL comes here for any initialization without a plain key. */
+static int skey_init(struct wrap_ctx *c, bool encrypt,
+                     const struct prov_skey *key, const unsigned char *iv,
+                     size_t iv_len, const OSSL_PARAM params[])
+{
+    if (key != NULL && !key->kek) {
+        prov_raise(c->prov, PROV_E_PARAM, "AES-256-WRAP: not an AES key");
+        return 0;
+    }
+    if (!init(c, encrypt, NULL, 0, iv, iv_len, params))
+        return 0;
+    if (key != NULL) {
+        hsm_secret_free(c->kek);
+        c->kek = hsm_secret_ref(key->secret);
+    }
+    return 1;
+}
+
+static int wrap_encrypt_skey_init(void *vc, void *vkey, const unsigned char *iv,
+                                  size_t iv_len, const OSSL_PARAM params[])
+{
+    return skey_init(vc, true, vkey, iv, iv_len, params);
+}
+
+static int wrap_decrypt_skey_init(void *vc, void *vkey, const unsigned char *iv,
+                                  size_t iv_len, const OSSL_PARAM params[])
+{
+    return skey_init(vc, false, vkey, iv, iv_len, params);
+}
+#endif
 
 static int wrap_sealed(struct wrap_ctx *c, unsigned char *out, size_t *out_len,
                        size_t room, const unsigned char *in, size_t in_len)
@@ -312,6 +350,12 @@ const OSSL_DISPATCH prov_wrap_aes_functions[] = {
     { OSSL_FUNC_CIPHER_FREECTX, (void (*)(void))wrap_freectx },
     { OSSL_FUNC_CIPHER_ENCRYPT_INIT, (void (*)(void))wrap_encrypt_init },
     { OSSL_FUNC_CIPHER_DECRYPT_INIT, (void (*)(void))wrap_decrypt_init },
+#ifdef OSSL_FUNC_CIPHER_ENCRYPT_SKEY_INIT
+    { OSSL_FUNC_CIPHER_ENCRYPT_SKEY_INIT,
+      (void (*)(void))wrap_encrypt_skey_init },
+    { OSSL_FUNC_CIPHER_DECRYPT_SKEY_INIT,
+      (void (*)(void))wrap_decrypt_skey_init },
+#endif
     { OSSL_FUNC_CIPHER_UPDATE, (void (*)(void))wrap_update },
     { OSSL_FUNC_CIPHER_FINAL, (void (*)(void))wrap_final },
     { OSSL_FUNC_CIPHER_CIPHER, (void (*)(void))wrap_cipher },

@@ -43,6 +43,7 @@ EXTENSIONS = '''[leaf]
 subjectAltName = DNS:localhost, IP:127.0.0.1
 keyUsage = critical, digitalSignature, keyEncipherment, keyAgreement
 extendedKeyUsage = serverAuth, clientAuth, emailProtection
+authorityKeyIdentifier = keyid
 [tsa]
 keyUsage = critical, digitalSignature
 extendedKeyUsage = critical, timeStamping
@@ -104,7 +105,9 @@ class Ca:
         self.ext = write(where + '/extensions', EXTENSIONS)
         soft('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout',
              self.key, '-subj', '/CN=Root', '-days', '2', '-addext',
-             'basicConstraints=critical,CA:TRUE', '-out', self.crt)
+             'basicConstraints=critical,CA:TRUE', '-addext',
+             'keyUsage=critical,keyCertSign,cRLSign', '-addext',
+             'subjectKeyIdentifier=hash', '-out', self.crt)
         self.csr = where + '/any.csr'
         soft('req', '-new', '-key', self.key, '-subj', '/CN=any', '-out',
              self.csr)

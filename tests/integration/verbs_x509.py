@@ -103,7 +103,7 @@ CERTIFICATES = (
         soft crl -in crl -CAfile {ca} -noout >& said
         has said 'verify OK'
         call damage_pem crl
-        soft crl -in crl -CAfile {ca} -noout >& said
+        judges soft crl -in crl -CAfile {ca} -noout >& said
         has said 'verify failure'
     '''),
     Row('ocsp', DIGEST, ANY, '''
