@@ -37,14 +37,15 @@ static void skey_free(void *vkey)
 
 static bool from_uri(struct prov_skey *key, const OSSL_PARAM *p)
 {
-    struct hsm *h = key->prov->hsm;
     const char *uri = NULL;
+    struct hsm *h;
     enum hsm_status st;
 
     if (!OSSL_PARAM_get_utf8_string_ptr(p, &uri) || uri == NULL) {
         prov_raise(key->prov, PROV_E_PARAM, "key-uri");
         return false;
     }
+    h = prov_token(key->prov, uri);
     st = key->kek ? hsm_kek_find(h, uri, &key->secret)
                   : hsm_secret_find(h, uri, &key->secret);
     if (st != HSM_OK) {

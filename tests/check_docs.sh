@@ -185,6 +185,13 @@ section_names OSSL_PROVIDER-sealed.7 CONFIGURATION >ours
 same 'OSSL_PROVIDER-sealed.7: configuration' theirs ours
 explained OSSL_PROVIDER-sealed.7 CONFIGURATION
 
+# The names that pkcs11-provider has for them: a list of its own.
+sed -nE 's/^ *X\([a-z0-9_]+, ("[^"]+"|NULL), "([^"]+)".*/\2/p' \
+    "$src/provider/config.c" >theirs
+section OSSL_PROVIDER-sealed.7 'OPTIONS OF PKCS11-PROVIDER' |
+    sed -nE 's/^\.It Ic ([a-z0-9-]+)$/\1/p' >ours
+same 'OSSL_PROVIDER-sealed.7: names of pkcs11-provider' theirs ours
+
 # Its reasons are the errors that a user sees.
 sed -nE 's/^ *X\(PROV_E_[A-Z_]+, "([^"]+)"\).*/\1/p' \
     "$src/provider/prov.h" >theirs
