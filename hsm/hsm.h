@@ -58,7 +58,7 @@ const char *hsm_last_error(void);
 
 /*
  * From now on write a line for each call into a module to that file, or to
- * "stderr": time, thread, function, result and duration, and nothing of what
+ * "stderr": time, process, function, result and duration, and nothing of what
  * is in the call.  For all of the process; false if the file can't be had.
  */
 bool hsm_trace_to(const char *path);
@@ -88,7 +88,8 @@ enum hsm_status hsm_new(const struct hsm_config *cfg,
                         struct hsm **out) HSM_CHECK;
 /*
  * The tokens of h's module that the URI matches, whichever h's own is: URIs
- * for hsm_config.token, ended by NULL; hsm_tokens_free() frees them.
+ * for hsm_config.token, at least one, ended by NULL; hsm_tokens_free() frees
+ * them.
  */
 enum hsm_status hsm_tokens(struct hsm *h, const char *uri, char ***uris,
                            size_t *n) HSM_CHECK;

@@ -64,13 +64,16 @@ static enum hsm_status send_pin(struct hsm *h, CK_SESSION_HANDLE s,
                                 const char *pin, size_t len)
 {
     uint8_t own[HSM_MAC_LEN];
+    CK_TOKEN_INFO now;
     enum hsm_status st;
 
     if (!digest(h, pin, len, own))
         return hsm_fail(HSM_ERR_MEMORY, "no digest of a PIN");
     if (h->pin_refused && memcmp(own, h->refused, sizeof(own)) == 0)
         return hsm_fail(HSM_ERR_PIN, "refused before, not sent again");
-    if (h->user == CKU_USER && (h->token.flags & CKF_USER_PIN_FINAL_TRY))
+    if ((st = HSM_CALL(h, C_GetTokenInfo, h->slot, &now)) != HSM_OK)
+        return st;
+    if (h->user == CKU_USER && (now.flags & CKF_USER_PIN_FINAL_TRY))
         return hsm_fail(HSM_ERR_PIN, "not sent: one more that is wrong would "
                                      "lock the token");
     st = HSM_CALL(h, C_Login, s, h->user, (CK_UTF8CHAR *)(uintptr_t)pin, len);

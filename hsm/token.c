@@ -159,6 +159,8 @@ enum hsm_status hsm_tokens(struct hsm *h, const char *text, char ***out,
             st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
     }
     hsm_leave();
+    if (st == HSM_OK && n == 0)
+        st = hsm_fail(HSM_ERR_NOT_FOUND, "no token matches %s", text);
     if (st != HSM_OK) {
         hsm_tokens_free(all);
         goto out;

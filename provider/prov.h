@@ -208,6 +208,8 @@ bool prov_rsa_pad_parse(const struct prov_rsa_pad pads[],
 int prov_rsa_pad_report(const struct prov_rsa_pad pads[], OSSL_PARAM params[],
                         const char *key, int pad);
 
+/* Is it Ed25519 or Ed448 itself that the parameters ask for?  Or raised. */
+bool prov_eddsa_pure(const struct prov_sig *sig, const OSSL_PARAM params[]);
 /* What each does with a digest, or, for EdDSA, with the message. */
 OSSL_FUNC_signature_sign_fn prov_rsa_sign, prov_ecdsa_sign, prov_eddsa_sign;
 OSSL_FUNC_signature_verify_fn prov_rsa_verify, prov_ecdsa_verify,

@@ -5,11 +5,39 @@
  */
 #include "prov.h"
 
+#include <openssl/crypto.h>
 #include <openssl/x509.h>
 
 static OSSL_FUNC_signature_digest_sign_init_fn eddsa_init;
 static OSSL_FUNC_signature_get_ctx_params_fn eddsa_get_ctx_params;
 static OSSL_FUNC_signature_gettable_ctx_params_fn eddsa_gettable_ctx_params;
+
+/*
+ * OpenSSL 3.2 and later ask for Ed25519ctx and the prehashed variants by
+ * parameters, which must not be passed over: what is signed would be another.
+ */
+bool prov_eddsa_pure(const struct prov_sig *sig, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p;
+    const char *name = NULL;
+    const void *context = NULL;
+    size_t len = 0;
+
+    if (params == NULL)
+        return true;
+    p = OSSL_PARAM_locate_const(params, "instance");
+    if (p == NULL
+        || (OSSL_PARAM_get_utf8_string_ptr(p, &name) && name != NULL
+            && (OPENSSL_strcasecmp(name, "Ed25519") == 0
+                || OPENSSL_strcasecmp(name, "Ed448") == 0))) {
+        p = OSSL_PARAM_locate_const(params, "context-string");
+        if (p == NULL
+            || (OSSL_PARAM_get_octet_string_ptr(p, &context, &len) && len == 0))
+            return true;
+    }
+    prov_raise(sig->prov, PROV_E_PARAM, "%s: pure EdDSA alone", p->key);
+    return false;
+}
 
 static int eddsa_init(void *vsig, const char *md, void *vkey,
                       const OSSL_PARAM params[])
@@ -20,7 +48,7 @@ static int eddsa_init(void *vsig, const char *md, void *vkey,
         prov_raise(sig->prov, PROV_E_DIGEST, "EdDSA takes none");
         return 0;
     }
-    return prov_sig_init(sig, vkey, params);
+    return prov_eddsa_pure(sig, params) && prov_sig_init(sig, vkey, params);
 }
 
 int prov_eddsa_sign(void *vsig, unsigned char *out, size_t *out_len,

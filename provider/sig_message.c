@@ -264,6 +264,8 @@ int prov_message_set_ctx_params(void *vsig, const OSSL_PARAM params[])
 
     if (params == NULL)
         return 1;
+    if (sig->md == NULL && !prov_eddsa_pure(sig, params))
+        return 0;
     p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_SIGNATURE);
     if (p == NULL)
         return 1;

@@ -9,7 +9,8 @@
 #include <string.h>
 
 struct prov_token {
-    char *uri; /* exact, as hsm_tokens() gives it */
+    char *uri;  /* exact, as hsm_tokens() gives it */
+    bool alone; /* hence with the configured PIN */
     struct hsm *hsm;
 };
 
@@ -60,10 +61,11 @@ static struct hsm *token_of(struct prov_ctx *prov, const char *uri, bool alone)
         return NULL;
     pthread_mutex_lock(&t->lock);
     for (size_t i = 0; i < t->n && h == NULL; i++)
-        if (strcmp(t->list[i].uri, uri) == 0)
+        if (t->list[i].alone == alone && strcmp(t->list[i].uri, uri) == 0)
             h = t->list[i].hsm;
     if (h == NULL && t->n < PROV_TOKENS_MAX
         && (t->list[t->n].uri = strdup(uri)) != NULL) {
+        t->list[t->n].alone = alone;
         h = t->list[t->n++].hsm = made;
         made = NULL;
     }

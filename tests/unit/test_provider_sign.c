@@ -307,6 +307,40 @@ static void *sign_job(void *arg)
     return NULL;
 }
 
+/* Another algorithm than Ed25519 that parameters ask for is refused. */
+static void test_pure_eddsa_alone(void **state)
+{
+    const struct token *t = *state;
+    static const struct {
+        const char *instance, *context;
+        bool ok;
+    } asked[] = { { "Ed25519", NULL, true },     { "ed25519", "", true },
+                  { "Ed25519ctx", "me", false }, { "Ed25519ph", NULL, false },
+                  { NULL, "me", false },         { NULL, NULL, true } };
+
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        EVP_MD_CTX *c = EVP_MD_CTX_new();
+        OSSL_PARAM params[3] = { OSSL_PARAM_END, OSSL_PARAM_END,
+                                 OSSL_PARAM_END };
+        size_t n = 0;
+
+        if (asked[i].instance != NULL)
+            params[n++] = OSSL_PARAM_construct_utf8_string(
+                "instance", (char *)(uintptr_t)asked[i].instance, 0);
+        if (asked[i].context != NULL)
+            params[n++] = OSSL_PARAM_construct_octet_string(
+                "context-string", (char *)(uintptr_t)asked[i].context,
+                strlen(asked[i].context));
+        assert_int_equal(EVP_DigestSignInit_ex(c, NULL, NULL, t->sealed, NULL,
+                                               t->keys[ED25519], params)
+                             > 0,
+                         asked[i].ok);
+        if (!asked[i].ok)
+            assert_true(queue_had("pure EdDSA alone"));
+        EVP_MD_CTX_free(c);
+    }
+}
+
 static void test_threads(void **state)
 {
     const struct token *t = *state;
@@ -340,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_digest_refused),
         cmocka_unit_test(test_digest_fixed_by_init),
         cmocka_unit_test(test_null_string_refused),
+        cmocka_unit_test(test_pure_eddsa_alone),
         cmocka_unit_test(test_threads),
     };
 
