@@ -35,6 +35,7 @@ static void before_fork(void)
         pthread_mutex_lock(guarded[i]);
     for (struct hsm *h = all; h != NULL; h = h->next) {
         pthread_mutex_lock(&h->lock);
+        h->frozen++; /* or busy threads would go on being busy */
         while (h->busy > 0)
             pthread_cond_wait(&h->changed, &h->lock);
     }
@@ -42,8 +43,11 @@ static void before_fork(void)
 
 static void after_fork(void)
 {
-    for (struct hsm *h = all; h != NULL; h = h->next)
+    for (struct hsm *h = all; h != NULL; h = h->next) {
+        h->frozen--;
+        pthread_cond_broadcast(&h->changed);
         pthread_mutex_unlock(&h->lock);
+    }
     for (size_t i = 0; i < n_guarded; i++)
         pthread_mutex_unlock(guarded[i]);
     pthread_mutex_unlock(&connecting);
@@ -65,7 +69,7 @@ static void after_fork_child(void)
     for (struct hsm *h = all; h != NULL; h = h->next) {
         hsm_disconnected_locked(h);
         h->connecting = false;
-        h->frozen = 0;
+        h->frozen = 1; /* ours */
         h->pool.n_idle = h->pool.n_open = 0;
         h->owners.n_idle = h->owners.n_open = 0;
         h->anchor = CK_INVALID_HANDLE;

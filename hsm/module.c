@@ -127,7 +127,7 @@ static enum hsm_status module_new(struct hsm *h, void *dl,
     return HSM_OK;
 }
 
-static enum hsm_status module_get(struct hsm *h)
+static enum hsm_status module_get(struct hsm *h, bool *fresh)
 {
     void *dl = dlopen(h->path, RTLD_NOW | RTLD_LOCAL);
     struct hsm_module *m = modules;
@@ -137,6 +137,7 @@ static enum hsm_status module_get(struct hsm *h)
         return hsm_fail(HSM_ERR_CONFIG, "%s", dlerror());
     while (m != NULL && m->dl != dl)
         m = m->next;
+    *fresh = m == NULL;
     if (m != NULL || (st = module_new(h, dl, &m)) != HSM_OK)
         dlclose(dl); /* one reference is enough */
     if (st != HSM_OK)
@@ -158,23 +159,35 @@ static enum hsm_status initialize_forked(struct hsm *h)
     return hsm_status_from_ck("C_Initialize", rv);
 }
 
+static enum hsm_status initialize_again(struct hsm *h)
+{
+    enum hsm_status st;
+
+    hsm_others_freeze(h);
+    finalize(h->module);
+    st = initialize(h->module, h);
+    h->module->forked = false;
+    hsm_others_thaw(h);
+    return st;
+}
+
+/* Another user of the module may have finalized it under us. */
+static bool finalized(struct hsm *h)
+{
+    return h->p11->C_GetInfo(&h->library) == CKR_CRYPTOKI_NOT_INITIALIZED;
+}
+
 enum hsm_status hsm_module_open(struct hsm *h, bool again)
 {
     enum hsm_status st = HSM_OK;
+    bool fresh = false;
 
-    if (h->module == NULL) {
-        st = module_get(h);
-    } else if (again) {
-        hsm_others_freeze(h);
-        finalize(h->module);
-        st = initialize(h->module, h);
-        h->module->forked = false;
-        hsm_others_thaw(h);
-    } else if (h->module->forked) {
+    if (h->module == NULL)
+        st = module_get(h, &fresh);
+    if (st == HSM_OK && !again && h->module->forked)
         st = initialize_forked(h);
-    } else {
-        return HSM_OK;
-    }
+    if (st == HSM_OK && (again || (!fresh && finalized(h))))
+        st = initialize_again(h);
     return st == HSM_OK ? HSM_CALL(h, C_GetInfo, &h->library) : st;
 }
 

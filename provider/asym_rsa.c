@@ -191,10 +191,13 @@ static int soft_crypt(const struct rsa_ctx *c, bool encrypt, unsigned char *out,
                       size_t *out_len, const unsigned char *in, size_t in_len)
 {
     EVP_PKEY_CTX *ctx = soft_ctx(c, encrypt);
-    int ok = ctx != NULL
-             && (encrypt ? EVP_PKEY_encrypt(ctx, out, out_len, in, in_len)
-                         : EVP_PKEY_decrypt(ctx, out, out_len, in, in_len))
-                    > 0;
+    int ok;
+
+    prov_soft_rand(c->prov);
+    ok = ctx != NULL
+         && (encrypt ? EVP_PKEY_encrypt(ctx, out, out_len, in, in_len)
+                     : EVP_PKEY_decrypt(ctx, out, out_len, in, in_len))
+                > 0;
 
     EVP_PKEY_CTX_free(ctx);
     return ok;

@@ -248,6 +248,7 @@ static struct prov_key *gen_soft(const struct gen_ctx *g)
 {
     struct prov_key *key = prov_key_new(g->prov, g->type);
 
+    prov_soft_rand(g->prov);
     if (key == NULL || EVP_PKEY_generate(g->soft, &key->soft) <= 0) {
         prov_key_free(key);
         return NULL;

@@ -60,9 +60,11 @@ enum prov_soft_kdf {
 
 struct prov_ctx {
     const OSSL_CORE_HANDLE *core;
+    unsigned serial; /* of all in the process, from 1 on */
     OSSL_FUNC_core_new_error_fn *new_error;
     OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
     OSSL_FUNC_core_vset_error_fn *vset_error;
+    OSSL_FUNC_core_thread_start_fn *thread_start;
     OSSL_LIB_CTX *soft; /* the default provider alone */
     OSSL_PROVIDER *soft_default;
     struct hsm_config cfg;       /* its strings are ours */
@@ -91,6 +93,12 @@ enum prov_reason prov_reason_of(enum hsm_status st);
 #define prov_raise_hsm(prov, st) \
     prov_raise((prov), prov_reason_of(st), "%s", hsm_last_error())
 extern const OSSL_ITEM prov_reasons[];
+
+/*
+ * This thread is going to use the random generator of prov->soft, which has
+ * a state for each: it must end with the thread, or before prov->soft.
+ */
+void prov_soft_rand(struct prov_ctx *prov);
 
 /* ---- configuration (config.c) ---- */
 

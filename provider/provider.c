@@ -227,6 +227,24 @@ static const OSSL_ALGORITHM store_table[] = {
     { NULL, NULL, NULL, NULL },
 };
 
+static atomic_uint serials; /* providers so far */
+
+static void thread_ends(void *vprov)
+{
+    const struct prov_ctx *prov = vprov;
+
+    OPENSSL_thread_stop_ex(prov->soft);
+}
+
+void prov_soft_rand(struct prov_ctx *prov)
+{
+    static _Thread_local unsigned last; /* an address may come again */
+
+    if (last != prov->serial && prov->thread_start != NULL
+        && prov->thread_start(prov->core, thread_ends, prov))
+        last = prov->serial;
+}
+
 static OSSL_FUNC_provider_teardown_fn teardown;
 static OSSL_FUNC_provider_gettable_params_fn gettable_params;
 static OSSL_FUNC_provider_get_params_fn get_params;
@@ -380,6 +398,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
     if (prov == NULL)
         return 0;
     prov->core = core;
+    prov->serial = atomic_fetch_add(&serials, 1) + 1;
     for (; in->function_id != 0; in++) {
         if (in->function_id == OSSL_FUNC_CORE_GET_PARAMS)
             core_get_params = OSSL_FUNC_core_get_params(in);
@@ -389,6 +408,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in,
             prov->set_error_debug = OSSL_FUNC_core_set_error_debug(in);
         else if (in->function_id == OSSL_FUNC_CORE_VSET_ERROR)
             prov->vset_error = OSSL_FUNC_core_vset_error(in);
+        else if (in->function_id == OSSL_FUNC_CORE_THREAD_START)
+            prov->thread_start = OSSL_FUNC_core_thread_start(in);
     }
     if (core_get_params == NULL || prov->new_error == NULL
         || prov->set_error_debug == NULL || prov->vset_error == NULL

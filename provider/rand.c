@@ -84,8 +84,10 @@ static int rng_generate(void *vr, unsigned char *out, size_t len,
     if (strength > STRENGTH || len > REQUEST_MAX)
         return 0;
     /* A module that takes its own from OpenSSL must not go round in circles. */
-    if (hsm_inside())
+    if (hsm_inside()) {
+        prov_soft_rand(r->prov);
         return RAND_bytes_ex(r->prov->soft, out, len, strength) > 0;
+    }
     st = hsm_random(r->prov->hsm, out, len);
     if (st != HSM_OK)
         prov_raise_hsm(r->prov, st);

@@ -2,9 +2,9 @@
 #include "sealed.h"
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #define TAG_LEN   16
@@ -61,8 +61,8 @@ struct sealed_table *sealed_table_new(OSSL_LIB_CTX *libctx, size_t max)
     pthread_mutex_init(&t->lock, NULL);
     t->entries = calloc(max, sizeof(*t->entries));
     if (t->entries == NULL || !hsm_fork_guard(&t->lock)
-        || RAND_bytes_ex(libctx, t->tag, sizeof(t->tag), 128) != 1
-        || RAND_priv_bytes_ex(libctx, t->key, sizeof(t->key), 256) != 1) {
+        || getrandom(t->tag, sizeof(t->tag), 0) != (ssize_t)sizeof(t->tag)
+        || getrandom(t->key, sizeof(t->key), 0) != (ssize_t)sizeof(t->key)) {
         sealed_table_free(t);
         return NULL;
     }

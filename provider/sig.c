@@ -191,6 +191,7 @@ EVP_PKEY_CTX *prov_sig_soft(struct prov_sig *sig, int op)
     if (sig->soft != NULL && sig->soft_op == op)
         return sig->soft;
     prov_sig_changed(sig);
+    prov_soft_rand(sig->prov);
     ctx = EVP_PKEY_CTX_new_from_pkey(sig->prov->soft, sig->key->soft, NULL);
     if (ctx == NULL || !soft_init(ctx, op)
         || (sig->md != NULL && EVP_PKEY_CTX_set_signature_md(ctx, sig->md) <= 0)
