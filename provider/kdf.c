@@ -95,6 +95,15 @@ bool prov_md_is_sha256(struct prov_ctx *prov, const char *name)
     return is;
 }
 
+void prov_md_take(const OSSL_PARAM params[], char md[PROV_MD_ROOM])
+{
+    const OSSL_PARAM *p =
+        OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
+
+    if (p != NULL && !OSSL_PARAM_get_utf8_string(p, &md, PROV_MD_ROOM))
+        md[0] = '\0';
+}
+
 bool prov_param_take(const OSSL_PARAM params[], const char *name, uint8_t *out,
                      size_t room, size_t *len, bool *present)
 {

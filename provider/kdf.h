@@ -31,6 +31,15 @@ OSSL_FUNC_kdf_freectx_fn prov_kdf_free;
 OSSL_FUNC_kdf_reset_fn prov_kdf_reset;
 bool prov_md_is_sha256(struct prov_ctx *prov, const char *name);
 
+#define PROV_MD_ROOM 50 /* OSSL_MAX_NAME_SIZE: none is longer */
+
+/*
+ * Copy the digest's name, if there is one, to be looked up where a sealed
+ * secret turns up: for all others, at each derivation of a TLS handshake,
+ * it would be in vain.  One too long, or no text, leaves "".
+ */
+void prov_md_take(const OSSL_PARAM params[], char md[PROV_MD_ROOM]);
+
 /*
  * Copy an octet string that is short enough; a longer one can't concern a
  * sealed secret, and leaves *len 0.  True if absent; false if not an octet

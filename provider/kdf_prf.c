@@ -18,7 +18,8 @@
 
 struct prf {
     struct prov_kdf head;
-    bool sha256, seed_too_long;
+    char md[PROV_MD_ROOM];
+    bool seed_too_long;
     uint8_t secret[SECRET_MAX], seed[SEED_MAX];
     size_t secret_len, seed_len;
 };
@@ -89,7 +90,7 @@ static int from_sealed(const struct prf *k, struct hsm_secret *secret,
     struct hsm_secret *derived = NULL;
     enum hsm_status st;
 
-    if (!k->sha256 || k->seed_too_long)
+    if (!prov_md_is_sha256(k->head.prov, k->md) || k->seed_too_long)
         return refuse(k, "sealed secrets are for SHA-256 suites");
     if (kind != SEALED_MASTER12)
         return refuse(k, "this secret is no master secret");
@@ -115,7 +116,8 @@ static int master_secret(const struct prf *k, uint8_t *out, size_t len)
     struct hsm_secret *pre = NULL, *master = NULL;
     enum hsm_status st;
 
-    if (!k->sha256 || k->seed_too_long || len != MASTER_LEN)
+    if (!prov_md_is_sha256(k->head.prov, k->md) || k->seed_too_long
+        || len != MASTER_LEN)
         return refuse(k, "sealed secrets are for SHA-256 suites");
     st = hsm_import(h, k->secret, k->secret_len, k->head.prov->travel, &pre);
     if (st == HSM_OK)
@@ -198,14 +200,9 @@ static bool append_seeds(struct prf *k, const OSSL_PARAM params[])
 /* What a sealed secret needs of them. */
 static bool take(struct prf *k, const OSSL_PARAM params[])
 {
-    const OSSL_PARAM *p;
-    const char *md = NULL;
-
     if (params == NULL)
         return true;
-    p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
-    if (p != NULL && OSSL_PARAM_get_utf8_string_ptr(p, &md) && md != NULL)
-        k->sha256 = prov_md_is_sha256(k->head.prov, md);
+    prov_md_take(params, k->md);
     return prov_param_take(params, OSSL_KDF_PARAM_SECRET, k->secret,
                            sizeof(k->secret), &k->secret_len, NULL)
            && append_seeds(k, params);

@@ -109,14 +109,9 @@ static bool over(const OSSL_PARAM params[], const char *name, size_t max)
 /* What a sealed secret needs of them. */
 static bool take(struct tls13 *k, const OSSL_PARAM params[])
 {
-    const OSSL_PARAM *p;
-    const char *md = NULL;
-
     if (params == NULL)
         return true;
-    p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_DIGEST);
-    if (p != NULL && OSSL_PARAM_get_utf8_string_ptr(p, &md) && md != NULL)
-        k->sha256 = prov_md_is_sha256(k->head.prov, md);
+    prov_md_take(params, k->md);
     k->too_long = k->too_long || over(params, OSSL_KDF_PARAM_KEY, TLS13_KEY_MAX)
                   || over(params, OSSL_KDF_PARAM_SALT, TLS13_DATA_MAX)
                   || over(params, OSSL_KDF_PARAM_DATA, TLS13_DATA_MAX)

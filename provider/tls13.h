@@ -14,7 +14,7 @@
 struct tls13 {
     struct prov_kdf head;
     int mode;
-    bool sha256;
+    char md[PROV_MD_ROOM];
     uint8_t key[TLS13_KEY_MAX], salt[TLS13_DATA_MAX], data[TLS13_DATA_MAX];
     char prefix[TLS13_PREFIX_MAX + 1], label[TLS13_LABEL_MAX + 1];
     size_t key_len, salt_len, data_len;

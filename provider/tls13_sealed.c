@@ -282,7 +282,7 @@ static int derive_sealed(const struct tls13 *k, enum sealed_match key,
                          struct hsm_secret *salt_secret,
                          enum sealed_kind salt_kind, uint8_t *out, size_t len)
 {
-    if (!k->sha256)
+    if (!prov_md_is_sha256(k->head.prov, k->md))
         return refuse(k, "sealed secrets are for SHA-256 suites");
     if (k->too_long)
         return refuse(k, "a parameter is too long");
