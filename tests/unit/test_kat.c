@@ -101,31 +101,7 @@ static void test_aefpsk_refusals(void **state)
     assert_true(ts33220(v->ctx, key, 0xfe, NO_BLOB, NO_BLOB, out));
 }
 
-/* A key that lives in the token, named by key-uri. */
-static CK_OBJECT_HANDLE token_secret(const struct vault *v, CK_SESSION_HANDLE s,
-                                     const uint8_t *value)
-{
-    CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-    CK_BBOOL yes = CK_TRUE;
-    CK_ATTRIBUTE t[] = {
-        { CKA_CLASS, &cls, sizeof(cls) },
-        { CKA_KEY_TYPE, &type, sizeof(type) },
-        { CKA_TOKEN, &yes, sizeof(yes) },
-        { CKA_SENSITIVE, &yes, sizeof(yes) },
-        { CKA_EXTRACTABLE, &yes, sizeof(yes) },
-        { CKA_SIGN, &yes, sizeof(yes) },
-        { CKA_DERIVE, &yes, sizeof(yes) },
-        { CKA_LABEL, (void *)(uintptr_t) "key", 3 },
-        { CKA_VALUE, (void *)(uintptr_t)value, 48 },
-    };
-    CK_OBJECT_HANDLE o = CK_INVALID_HANDLE;
-
-    assert_int_equal(v->p11->C_CreateObject(s, t, sizeof(t) / sizeof(t[0]), &o),
-                     CKR_OK);
-    return o;
-}
-
+/* By a key that lives in the token, named by key-uri. */
 static bool by_uri(const struct vault *v, const char *uri, uint8_t out[HASH])
 {
     EVP_KDF *kdf = EVP_KDF_fetch(v->ctx, "AEFPSK", NULL);
@@ -155,7 +131,7 @@ static void test_key_uri(void **state)
 
     assert_int_equal(unhex(aefpsks[0].key, key), 48);
     assert_int_equal(unhex(aefpsks[0].psk, psk), HASH);
-    o = token_secret(v, s, key);
+    o = vault_token_secret(v, s, key, sizeof(key));
     assert_true(by_uri(v, "pkcs11:object=key", out));
     assert_memory_not_equal(out, psk, HASH);
     vault_unseal(v, out, HASH, got);

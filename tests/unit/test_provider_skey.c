@@ -41,29 +41,6 @@ static EVP_SKEY *by_octets(const struct vault *v, const char *type,
         v->ctx, type, (unsigned char *)(uintptr_t)octets, len, SEALED);
 }
 
-/* A generic secret of the token's, with the label "key". */
-static CK_OBJECT_HANDLE token_secret(const struct vault *v, CK_SESSION_HANDLE s)
-{
-    CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
-    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
-    CK_BBOOL yes = CK_TRUE;
-    CK_ATTRIBUTE t[] = {
-        { CKA_CLASS, &cls, sizeof(cls) },
-        { CKA_KEY_TYPE, &type, sizeof(type) },
-        { CKA_TOKEN, &yes, sizeof(yes) },
-        { CKA_SENSITIVE, &yes, sizeof(yes) },
-        { CKA_SIGN, &yes, sizeof(yes) },
-        { CKA_DERIVE, &yes, sizeof(yes) },
-        { CKA_LABEL, (void *)(uintptr_t) "key", 3 },
-        { CKA_VALUE, (void *)(uintptr_t)value, sizeof(value) },
-    };
-    CK_OBJECT_HANDLE o = CK_INVALID_HANDLE;
-
-    assert_int_equal(v->p11->C_CreateObject(s, t, sizeof(t) / sizeof(t[0]), &o),
-                     CKR_OK);
-    return o;
-}
-
 struct seen {
     size_t len;
     bool octets;
@@ -109,7 +86,7 @@ static void test_secret_by_uri(void **state)
 {
     const struct vault *v = *state;
     CK_SESSION_HANDLE s = vault_session(v);
-    CK_OBJECT_HANDLE o = token_secret(v, s);
+    CK_OBJECT_HANDLE o = vault_token_secret(v, s, value, sizeof(value));
     EVP_SKEY *key = by_uri(v, OSSL_SKEY_TYPE_GENERIC, "pkcs11:object=key");
 
     assert_opaque(v, key, sizeof(value));
@@ -364,7 +341,7 @@ static void test_kdf(void **state)
 {
     const struct vault *v = *state;
     CK_SESSION_HANDLE s = vault_session(v);
-    CK_OBJECT_HANDLE o = token_secret(v, s);
+    CK_OBJECT_HANDLE o = vault_token_secret(v, s, value, sizeof(value));
     uint8_t handle[sizeof(value)], out[HASH];
     EVP_SKEY *key;
 

@@ -270,6 +270,30 @@ static CK_ULONG find(const struct vault *v, CK_SESSION_HANDLE s,
     return n;
 }
 
+CK_OBJECT_HANDLE vault_token_secret(const struct vault *v, CK_SESSION_HANDLE s,
+                                    const uint8_t *value, size_t len)
+{
+    CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE t[] = {
+        { CKA_CLASS, &cls, sizeof(cls) },
+        { CKA_KEY_TYPE, &type, sizeof(type) },
+        { CKA_TOKEN, &yes, sizeof(yes) },
+        { CKA_SENSITIVE, &yes, sizeof(yes) },
+        { CKA_EXTRACTABLE, &yes, sizeof(yes) },
+        { CKA_SIGN, &yes, sizeof(yes) },
+        { CKA_DERIVE, &yes, sizeof(yes) },
+        { CKA_LABEL, (void *)(uintptr_t) "key", 3 },
+        { CKA_VALUE, (void *)(uintptr_t)value, len },
+    };
+    CK_OBJECT_HANDLE o = CK_INVALID_HANDLE;
+
+    assert_int_equal(v->p11->C_CreateObject(s, t, sizeof(t) / sizeof(t[0]), &o),
+                     CKR_OK);
+    return o;
+}
+
 CK_ULONG vault_secrets(const struct vault *v, CK_OBJECT_HANDLE *out,
                        CK_ULONG max)
 {

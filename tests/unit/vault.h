@@ -60,6 +60,9 @@ struct hsm_config vault_config(const struct vault *v);
 
 /* A session of one's own, logged in as the process is. */
 CK_SESSION_HANDLE vault_session(const struct vault *v);
+/* A generic secret that lives in the token, with the label "key". */
+CK_OBJECT_HANDLE vault_token_secret(const struct vault *v, CK_SESSION_HANDLE s,
+                                    const uint8_t *value, size_t len);
 /* Generic secrets in the token; no more than max. */
 CK_ULONG vault_secrets(const struct vault *v, CK_OBJECT_HANDLE *out,
                        CK_ULONG max);
