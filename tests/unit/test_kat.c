@@ -407,6 +407,10 @@ static void test_prf_sealed(void **state)
     assert_false(tls1_prf(from, "SHA384", pre, label, hash, got, 48));
     assert_false(tls1_prf(from, "SHA384", BLOB(handle, 48),
                           BLOB("key expansion", 13), hash, got, 48));
+    assert_false(tls1_prf(
+        from,
+        "SHA256-and-more-octets-than-any-name-of-a-digest-has-in-libcrypto",
+        BLOB(handle, 48), BLOB("key expansion", 13), hash, got, 48));
     assert_false(
         tls1_prf(from, "SHA256", BLOB(handle, 48), label, hash, got, 48));
     assert_true(queue_had("not possible with this sealed secret"));
