@@ -21,8 +21,8 @@ struct entry {
     uint32_t parent;     /* or NONE */
     uint32_t child[CHILDREN];
     bool pinned;
-    time_t expires; /* CLOCK_MONOTONIC */
-    uint64_t age;   /* the lower, the older */
+    uint64_t expires; /* as now() */
+    uint64_t age;     /* the lower, the older */
 };
 
 struct sealed_table {
@@ -32,7 +32,7 @@ struct sealed_table {
     pthread_mutex_t lock;
     struct entry *entries; /* guarded by lock, like all below */
     size_t used;
-    time_t next_expiry; /* no entry expires before */
+    uint64_t next_expiry; /* no entry expires before */
     uint64_t ages;
 };
 
@@ -42,12 +42,13 @@ struct doomed {
     size_t n;
 };
 
-static time_t now(void)
+/* Milliseconds: in whole seconds a life of one could end at once. */
+static uint64_t now(void)
 {
     struct timespec ts;
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec;
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 struct sealed_table *sealed_table_new(OSSL_LIB_CTX *libctx, size_t max)
@@ -170,7 +171,7 @@ static void bury(struct doomed *doomed)
 static bool expire_one(struct sealed_table *t)
 {
     struct doomed doomed = { .n = 0 };
-    time_t at = now(), next = at + 3600;
+    uint64_t at = now(), next = at + 3600 * 1000;
 
     pthread_mutex_lock(&t->lock);
     if (at >= t->next_expiry) {
@@ -253,7 +254,7 @@ bool sealed_add(struct sealed_table *t, struct hsm_secret *secret,
     e = place_locked(t, &doomed);
     if (e != NULL && fill_locked(t, e, secret, kind, handle, len)) {
         e->pinned = pinned;
-        e->expires = now() + (time_t)lifetime;
+        e->expires = now() + (uint64_t)lifetime * 1000;
         if (e->expires < t->next_expiry || t->used == 1)
             t->next_expiry = e->expires;
         ok = true;

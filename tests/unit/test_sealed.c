@@ -175,6 +175,30 @@ static void wait_second(void)
     nanosleep(&ts, NULL);
 }
 
+static double clock_seconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* A life of one second is no shorter, wherever in a second it began. */
+static void test_whole_life(void **state)
+{
+    const struct timespec poll = { .tv_nsec = 5000000 };
+    struct sealed_table *t = table();
+    uint8_t a[SEALED_LEN];
+    double began = clock_seconds();
+
+    (void)state;
+    add(t, SEALED_KEY, 1, true, a, SEALED_LEN);
+    while (sealed_find(t, a, SEALED_LEN, NULL, NULL) == SEALED_OK)
+        nanosleep(&poll, NULL);
+    assert_true(clock_seconds() - began > 0.998); /* the clock's milliseconds */
+    table_end(t);
+}
+
 static void test_expiry(void **state)
 {
     struct sealed_table *t = table();
@@ -386,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_forged),
         cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_whole_life),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_expiry_unasked),
         cmocka_unit_test(test_eviction),

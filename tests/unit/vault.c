@@ -135,7 +135,7 @@ static void vault_open(struct vault *v, bool shimmed)
     s.wrap = "any";
     v->ctx = token_load(v->dir, &s);
     /* The provider opens the token at its first use. */
-    vault_seal(v, vault_kek, sizeof(vault_kek), 1, handle);
+    vault_seal(v, vault_kek, sizeof(vault_kek), 60, handle);
     assert_true(vault_release(v->ctx, handle, sizeof(handle)));
 }
 
