@@ -19,6 +19,8 @@ static pthread_mutex_t **guarded;
 static size_t n_guarded;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
+_Thread_local unsigned hsm_seen;
+
 /* ---- fork() ---- */
 
 /* A module's own fork(): its child is to leave everything alone. */
@@ -70,9 +72,7 @@ static void after_fork_child(void)
         hsm_disconnected_locked(h);
         h->connecting = false;
         h->frozen = 1; /* ours */
-        h->pool.n_idle = h->pool.n_open = 0;
-        h->owners.n_idle = h->owners.n_open = 0;
-        h->anchor = CK_INVALID_HANDLE;
+        h->be->forked(h);
         pthread_cond_init(&h->changed, NULL);
     }
     hsm_modules_forked();
@@ -146,41 +146,6 @@ void hsm_others_thaw(const struct hsm *h)
     }
 }
 
-static void sessions_drop(struct hsm *h)
-{
-    if (h->p11 == NULL)
-        return;
-    hsm_pool_drop(h, &h->pool);
-    hsm_pool_drop(h, &h->owners);
-    if (h->anchor != CK_INVALID_HANDLE)
-        (void)h->p11->C_CloseSession(h->anchor);
-    h->anchor = CK_INVALID_HANDLE;
-}
-
-/* Was there a connection, and is all that could be wrong the module's? */
-static bool worth_restarting(const struct hsm *h, enum hsm_status st)
-{
-    return atomic_load(&h->epoch) > 0
-           && (st == HSM_ERR_SESSION || st == HSM_ERR_GONE
-               || st == HSM_ERR_DEVICE || st == HSM_ERR_NOT_FOUND);
-}
-
-static enum hsm_status token_open(struct hsm *h)
-{
-    enum hsm_status st = hsm_token_choose(h);
-
-    atomic_store(&h->logged_in, false);
-    if (st != HSM_OK)
-        return st;
-    /* The security officer can't be in while a session is read-only. */
-    st = HSM_CALL(h, C_OpenSession, h->slot,
-                  CKF_SERIAL_SESSION | (h->user == CKU_SO ? CKF_RW_SESSION : 0),
-                  NULL, NULL, &h->anchor);
-    if (st == HSM_OK && !h->no_login)
-        st = hsm_pin_login(h);
-    return st == HSM_OK ? hsm_rungs_find(h) : st;
-}
-
 enum hsm_status hsm_load(struct hsm *h)
 {
     enum hsm_status st;
@@ -197,20 +162,9 @@ static enum hsm_status connect_now(struct hsm *h)
 {
     enum hsm_status st;
 
-    hsm_enter();
     pthread_mutex_lock(&connecting);
-    sessions_drop(h);
-    if ((st = hsm_module_open(h, false)) == HSM_OK)
-        st = token_open(h);
-    if (worth_restarting(h, st)) {
-        sessions_drop(h);
-        if ((st = hsm_module_open(h, true)) == HSM_OK)
-            st = token_open(h);
-    }
-    if (st != HSM_OK)
-        sessions_drop(h);
+    st = h->be->connect(h);
     pthread_mutex_unlock(&connecting);
-    hsm_leave();
     return st;
 }
 
@@ -254,6 +208,73 @@ enum hsm_status hsm_connect(struct hsm *h)
     return st;
 }
 
+enum hsm_status hsm_use(struct hsm *h)
+{
+    enum hsm_status st;
+
+    hsm_seen = 0;
+    pthread_mutex_lock(&h->lock);
+    if ((st = hsm_connected_locked(h)) == HSM_OK) {
+        h->busy++;
+        hsm_seen = atomic_load(&h->epoch);
+    }
+    pthread_mutex_unlock(&h->lock);
+    return st;
+}
+
+bool hsm_use_of(struct hsm *h, unsigned epoch)
+{
+    bool there;
+
+    pthread_mutex_lock(&h->lock);
+    while (h->frozen > 0)
+        pthread_cond_wait(&h->changed, &h->lock);
+    there = h->connected && atomic_load(&h->epoch) == epoch;
+    if (there)
+        h->busy++;
+    pthread_mutex_unlock(&h->lock);
+    return there;
+}
+
+void hsm_unuse(struct hsm *h)
+{
+    pthread_mutex_lock(&h->lock);
+    if (--h->busy == 0)
+        pthread_cond_broadcast(&h->changed);
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hsm_lost(struct hsm *h)
+{
+    pthread_mutex_lock(&h->lock);
+    if (atomic_load(&h->epoch) == hsm_seen)
+        hsm_disconnected_locked(h);
+    pthread_mutex_unlock(&h->lock);
+}
+
+bool hsm_again(struct hsm *h, enum hsm_status st)
+{
+    bool try, alive = true;
+
+    /* Who is logged out finds nothing. */
+    if ((st != HSM_ERR_SESSION && st != HSM_ERR_GONE && st != HSM_ERR_DEVICE
+         && st != HSM_ERR_NOT_FOUND)
+        || hsm_seen == 0) /* no connection was to be had */
+        return false;
+    pthread_mutex_lock(&h->lock);
+    try = h->connecting || !h->connected || atomic_load(&h->epoch) != hsm_seen;
+    if (!try)
+        h->busy++;
+    pthread_mutex_unlock(&h->lock);
+    if (try)
+        return true;
+    alive = h->be->alive(h);
+    if (!alive)
+        hsm_lost(h);
+    hsm_unuse(h);
+    return !alive || st == HSM_ERR_SESSION || st == HSM_ERR_GONE;
+}
+
 /* ---- life ---- */
 
 static bool copy(const char *from, char **to)
@@ -281,14 +302,16 @@ static enum hsm_status new_as(const struct hsm_config *cfg, CK_USER_TYPE user,
 {
     struct hsm *h;
 
-    if (cfg->module == NULL || cfg->token == NULL || cfg->sessions < 1
-        || cfg->sessions > 1024)
-        return hsm_fail(HSM_ERR_PARAM, "module, token or sessions missing");
+    if ((cfg->module == NULL) == (cfg->agent == NULL) || cfg->token == NULL
+        || cfg->sessions < 1 || cfg->sessions > 1024)
+        return hsm_fail(HSM_ERR_PARAM,
+                        "module or agent, token or sessions missing");
     if ((h = calloc(1, sizeof(*h))) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     pthread_once(&fork_once, register_fork);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
+    h->be = cfg->agent != NULL ? &hsm_agent_backend : &hsm_module_backend;
     h->anchor = CK_INVALID_HANDLE;
     h->user = user;
     h->transient = cfg->transient;
@@ -297,7 +320,8 @@ static enum hsm_status new_as(const struct hsm_config *cfg, CK_USER_TYPE user,
     h->no_finalize = cfg->no_finalize;
     if (!hsm_pool_init(&h->pool, cfg->sessions)
         || !hsm_pool_init(&h->owners, cfg->sessions)
-        || !copy(cfg->module, &h->path) || !copy(cfg->token, &h->token_uri)
+        || !copy(cfg->agent != NULL ? cfg->agent : cfg->module, &h->path)
+        || !copy(cfg->token, &h->token_uri)
         || !copy(cfg->pin_file, &h->pin_file)
         || !copy(cfg->init_args, &h->init_args) || !hsm_pin_init(h, cfg->pin)) {
         release(h);
@@ -320,7 +344,11 @@ enum hsm_status hsm_open_as(const struct hsm_config *cfg, CK_USER_TYPE user,
                             struct hsm **out)
 {
     struct hsm *h = NULL;
-    enum hsm_status st = new_as(cfg, user, &h);
+    enum hsm_status st;
+
+    if (user == CKU_SO && cfg->agent != NULL)
+        return hsm_fail(HSM_ERR_CONFIG, "an agent has no security officer");
+    st = new_as(cfg, user, &h);
 
     if (st == HSM_OK && (st = hsm_connect(h)) != HSM_OK) {
         hsm_close(h);
@@ -346,13 +374,8 @@ void hsm_close(struct hsm *h)
     while (*p != h)
         p = &(*p)->next;
     *p = h->next;
-    if (!hsm_exiting()) {
-        hsm_enter();
-        if (h->connected)
-            sessions_drop(h);
-        hsm_module_close(h);
-        hsm_leave();
-    }
+    if (!hsm_exiting())
+        h->be->close(h);
     pthread_mutex_unlock(&connecting);
     release(h);
 }

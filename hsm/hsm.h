@@ -67,7 +67,9 @@ struct hsm;
 struct hsm_key;
 
 struct hsm_config {
-    const char *module;    /* path of the PKCS#11 module */
+    const char *module;    /* path of the PKCS#11 module, or NULL: */
+    const char *agent;     /* path of the socket of capif-hsmd(8), which has
+                              the module, and all below but token */
     const char *token;     /* RFC 7512 URI that names exactly one token */
     const char *pin_file;  /* holds the user PIN, mode 0600 or less, or NULL */
     const char *pin;       /* or the PIN itself, kept until it is closed */
@@ -263,6 +265,7 @@ enum hsm_rung {
     HSM_RUNG_NONE,      /* it can't, and transient is not allowed */
     HSM_RUNG_HKDF,      /* CKM_HKDF_DERIVE, extract with the key as salt */
     HSM_RUNG_SP800_108, /* CKM_SP800_108_FEEDBACK_KDF, its first block */
+    HSM_RUNG_AGENT,     /* the same as the next, but in the agent's memory */
     HSM_RUNG_TRANSIENT, /* C_Sign, C_CreateObject: seen by this process */
 };
 
@@ -275,6 +278,7 @@ unsigned long hsm_transients(const struct hsm *h);
 const char *hsm_rung_name(enum hsm_rung rung);
 
 #define HSM_SECRET_MAX 512 /* octets of an imported secret */
+#define HSM_SALT_MAX   64  /* octets, of hsm_extract() */
 #define HSM_MAC_LEN    32  /* octets of HMAC-SHA-256 */
 
 size_t hsm_secret_len(const struct hsm_secret *s);

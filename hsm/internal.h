@@ -23,12 +23,95 @@ struct hsm_pool {
 };
 
 struct hsm_module;
+struct hsm_agent;
+
+/*
+ * What a struct hsm is served by: a module in this process (module/), or an
+ * agent's (agent/).  What is named as in hsm.h does what is said there, where
+ * hsm.c has not said it already.
+ *
+ * connect: under the connecting lock, nobody having a session.
+ * close: the end, under that lock, too.
+ * forked: in a child, in place of close; what was open is the parent's.
+ * alive: is the connection as it was left?
+ * destroy, forget: of a session object and a key whose last reference is gone.
+ */
+#define HSM_OPS(X)                                                          \
+    X(enum hsm_status, connect, (struct hsm * h))                           \
+    X(void, close, (struct hsm * h))                                        \
+    X(void, forked, (struct hsm * h))                                       \
+    X(bool, alive, (const struct hsm *h))                                   \
+    X(void, destroy, (struct hsm_secret * s))                               \
+    X(void, forget, (struct hsm_key * key))                                 \
+    X(enum hsm_status, tokens,                                              \
+      (struct hsm * h, const char *uri, char ***uris, size_t *n))           \
+    X(enum hsm_status, unlock,                                              \
+      (struct hsm * h, const char *uri, hsm_ask_fn *ask, void *arg,         \
+       bool keep))                                                          \
+    X(enum hsm_status, find,                                                \
+      (struct hsm * h, const char *uri, unsigned classes,                   \
+       struct hsm_object **objs, size_t *n))                                \
+    X(enum hsm_status, sign,                                                \
+      (struct hsm_key * key, const struct hsm_sign_params *p,               \
+       const uint8_t *tbs, size_t tbs_len, uint8_t *sig, size_t *sig_len))  \
+    X(enum hsm_status, decrypt,                                             \
+      (struct hsm_key * key, const struct hsm_decrypt_params *p,            \
+       const uint8_t *in, size_t in_len, uint8_t *out, size_t *len))        \
+    X(enum hsm_status, ecdh,                                                \
+      (struct hsm_key * key, const uint8_t *peer, size_t peer_len,          \
+       uint8_t *out, size_t *len))                                          \
+    X(enum hsm_status, secret_find,                                         \
+      (struct hsm * h, const char *uri, struct hsm_secret **out))           \
+    X(enum hsm_status, kek_find,                                            \
+      (struct hsm * h, const char *uri, struct hsm_secret **out))           \
+    X(enum hsm_status, import,                                              \
+      (struct hsm * h, const uint8_t *value, size_t len,                    \
+       enum hsm_travel travel, struct hsm_secret **out))                    \
+    X(enum hsm_status, derive,                                              \
+      (struct hsm_secret * key, const uint8_t *msg, size_t len,             \
+       enum hsm_travel travel, struct hsm_secret **out))                    \
+    X(enum hsm_status, extract,                                             \
+      (struct hsm_secret * key, const uint8_t *salt, size_t len,            \
+       enum hsm_travel travel, struct hsm_secret **out))                    \
+    X(enum hsm_status, p_sha256,                                            \
+      (struct hsm_secret * key, const uint8_t *seed, size_t len,            \
+       size_t out_len, enum hsm_travel travel, struct hsm_secret **out))    \
+    X(enum hsm_status, mac,                                                 \
+      (struct hsm_secret * key, const uint8_t *msg, size_t len,             \
+       uint8_t out[HSM_MAC_LEN]))                                           \
+    X(enum hsm_status, wrap_aes,                                            \
+      (struct hsm_secret * kek, struct hsm_secret * s, uint8_t * out,       \
+       size_t * len))                                                       \
+    X(enum hsm_status, unwrap_aes,                                          \
+      (struct hsm_secret * kek, const uint8_t *in, size_t in_len,           \
+       enum hsm_travel travel, struct hsm_secret **out))                    \
+    X(enum hsm_status, wrap_rsa,                                            \
+      (struct hsm * h, const uint8_t *n, size_t n_len, const uint8_t *e,    \
+       size_t e_len, struct hsm_secret *s, uint8_t *out, size_t *len))      \
+    X(enum hsm_status, unwrap_rsa,                                          \
+      (struct hsm_key * key, const uint8_t *in, size_t in_len,              \
+       size_t secret_len, enum hsm_travel travel, struct hsm_secret **out)) \
+    X(enum hsm_status, random, (struct hsm * h, uint8_t * out, size_t len)) \
+    X(enum hsm_status, generate,                                            \
+      (struct hsm * h, enum hsm_key_type type, enum hsm_curve curve,        \
+       size_t bits, unsigned use, const char *uri, struct hsm_key **out))
+
+struct hsm_backend {
+#define X(ret, name, args) ret(*name) args;
+    HSM_OPS(X)
+#undef X
+};
+#define X(ret, name, args) ret module_##name args;
+HSM_OPS(X)
+#undef X
+extern const struct hsm_backend hsm_module_backend, hsm_agent_backend;
 
 struct hsm {
     struct hsm
         *next; /* of all in the process; guarded by the connecting lock */
 
     /* Read-only after hsm_new(). */
+    const struct hsm_backend *be;
     char *path, *token_uri, *pin_file, *init_args;
     bool no_login, no_finalize;
     CK_USER_TYPE user;
@@ -38,6 +121,7 @@ struct hsm {
      * The connection, made anew when it is lost.  Written only while nobody
      * has a session, hence read-only for whoever has one.
      */
+    struct hsm_agent *agent; /* of the agent's back end alone */
     struct hsm_module *module;
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
@@ -73,10 +157,11 @@ struct hsm {
 struct hsm_secret {
     atomic_uint refs;
     struct hsm *hsm;
-    CK_OBJECT_HANDLE h;
-    unsigned epoch; /* the connection that it is of */
+    CK_OBJECT_HANDLE h; /* or the agent's number */
+    unsigned epoch;     /* the connection that it is of */
     size_t len;
-    bool token; /* a token object, not to be destroyed */
+    bool token;  /* a token object, not to be destroyed */
+    char *label; /* of a token object; or NULL */
 };
 
 /* The attributes that every secret gets; room for two more. */
@@ -90,6 +175,15 @@ struct hsm_secret_tmpl {
 /* The number of attributes filled in. */
 CK_ULONG hsm_secret_tmpl_fill(struct hsm_secret_tmpl *t, const struct hsm *h,
                               enum hsm_travel travel);
+/*
+ * The token's RSA public key that may wrap and is equal, or, with wrap_any,
+ * one that is made; and to wrap by it.
+ */
+enum hsm_status hsm_wrapping_key(struct hsm *h, const uint8_t *n, size_t n_len,
+                                 const uint8_t *e, size_t e_len,
+                                 struct hsm_secret **key) HSM_CHECK;
+enum hsm_status hsm_wrap_oaep(struct hsm_secret *key, struct hsm_secret *s,
+                              uint8_t *out, size_t *len) HSM_CHECK;
 /* For an object that was found or made in a session that is not put yet. */
 enum hsm_status hsm_secret_new(struct hsm *h, CK_OBJECT_HANDLE obj, size_t len,
                                struct hsm_secret **out) HSM_CHECK;
@@ -134,6 +228,8 @@ enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
 #define HSM_CALL(hsm, fn, ...) \
     (hsm_call_begin(), hsm_status_from_ck(#fn, (hsm)->p11->fn(__VA_ARGS__)))
 void hsm_call_begin(void);
+/* The same end for what is not PKCS#11's; gives st. */
+enum hsm_status hsm_call_end(const char *what, enum hsm_status st);
 
 /* Is the process at its end?  Then no module may be called. */
 bool hsm_exiting(void);
@@ -175,6 +271,16 @@ bool hsm_pin_init(struct hsm *h, const char *pin);
 bool hsm_pin_keep(struct hsm *h, const char *pin);
 void hsm_pin_forget(struct hsm *h);
 
+/* The connection of the last session that the thread had, or of hsm_use(). */
+extern _Thread_local unsigned hsm_seen;
+/* Use the connection, without a session; then hsm_unuse(). */
+enum hsm_status hsm_use(struct hsm *h) HSM_CHECK;
+/* The same, if it is that one and still there. */
+bool hsm_use_of(struct hsm *h, unsigned epoch);
+void hsm_unuse(struct hsm *h);
+/* That connection is lost, unless somebody has connected anew meanwhile. */
+void hsm_lost(struct hsm *h);
+
 /*
  * After a failure with st: might it do now?  True, once, if the session was
  * lost or the connection is; the next session is had on a new one then.
@@ -211,6 +317,10 @@ enum hsm_status hsm_key_handle(struct hsm_key *key, CK_SESSION_HANDLE s,
 CK_MECHANISM_TYPE hsm_hash_mech(enum hsm_hash hash);
 CK_RSA_PKCS_MGF_TYPE hsm_hash_mgf(enum hsm_hash hash);
 
+/* One of variable length, with an octet more of room; the caller frees *out. */
+enum hsm_status hsm_attr_get(struct hsm *h, CK_SESSION_HANDLE s,
+                             CK_OBJECT_HANDLE obj, CK_ATTRIBUTE_TYPE type,
+                             uint8_t **out, size_t *len) HSM_CHECK;
 /* A boolean attribute; false if the object has none such. */
 enum hsm_status hsm_flag(struct hsm *h, CK_SESSION_HANDLE s,
                          CK_OBJECT_HANDLE obj, CK_ATTRIBUTE_TYPE type,

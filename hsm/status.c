@@ -145,6 +145,16 @@ enum hsm_status hsm_status_from_ck(const char *fn, CK_RV rv)
     return st;
 }
 
+enum hsm_status hsm_call_end(const char *what, enum hsm_status st)
+{
+    int fd = atomic_load_explicit(&trace_fd, memory_order_relaxed);
+
+    ERR_pop_to_mark();
+    if (fd >= 0)
+        trace(fd, what, hsm_status_name(st), st);
+    return st;
+}
+
 enum hsm_status hsm_fail(enum hsm_status st, const char *fmt, ...)
 {
     va_list ap;

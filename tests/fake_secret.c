@@ -4,7 +4,7 @@
  * and digests are constants; see fake_p11.c.
  */
 #include "fake_internal.h"
-#include "hsm/pkcs11_v3.h"
+#include "hsm/module/pkcs11_v3.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * what the token lets be done with the objects, read past hsm/.
  */
 #include "kdf_call.h"
-#include "pkcs11_v3.h"
+#include "module/pkcs11_v3.h"
 #include "vault.h"
 
 #include <openssl/core_names.h>

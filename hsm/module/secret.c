@@ -2,7 +2,7 @@
 /*
  * Secrets: import, HMAC, and derivation by the ladder of design 3.
  */
-#include "internal.h"
+#include "../internal.h"
 #include "pkcs11_v3.h"
 
 #include <openssl/crypto.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define HASH_LEN  32
-#define BLOCK_LEN 64
+#define BLOCK_LEN HSM_SALT_MAX
 
 /* A token that can't say is no token that can't: it might be transient. */
 static enum hsm_status has_mech(struct hsm *h, CK_MECHANISM_TYPE type,
@@ -47,36 +47,6 @@ enum hsm_status hsm_rungs_find(struct hsm *h)
     return HSM_OK;
 }
 
-bool hsm_was_connected(const struct hsm *h)
-{
-    return atomic_load(&h->epoch) > 0;
-}
-
-enum hsm_rung hsm_rung(const struct hsm *h)
-{
-    return h->rung;
-}
-
-const char *hsm_rung_name(enum hsm_rung rung)
-{
-    switch (rung) {
-    case HSM_RUNG_NONE:
-        return "none";
-    case HSM_RUNG_HKDF:
-        return "CKM_HKDF_DERIVE";
-    case HSM_RUNG_SP800_108:
-        return "CKM_SP800_108_FEEDBACK_KDF";
-    case HSM_RUNG_TRANSIENT:
-        return "transient";
-    }
-    return "?";
-}
-
-unsigned long hsm_transients(const struct hsm *h)
-{
-    return atomic_load(&h->transients);
-}
-
 /* ---- objects ---- */
 
 CK_ULONG hsm_secret_tmpl_fill(struct hsm_secret_tmpl *t, const struct hsm *h,
@@ -103,34 +73,6 @@ CK_ULONG hsm_secret_tmpl_fill(struct hsm_secret_tmpl *t, const struct hsm *h,
     return n;
 }
 
-enum hsm_status hsm_secret_new(struct hsm *h, CK_OBJECT_HANDLE obj, size_t len,
-                               struct hsm_secret **out)
-{
-    struct hsm_secret *s = calloc(1, sizeof(*s));
-
-    if (s == NULL)
-        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    atomic_init(&s->refs, 1);
-    s->hsm = h;
-    s->h = obj;
-    s->epoch = atomic_load(&h->epoch);
-    s->len = len;
-    *out = s;
-    return HSM_OK;
-}
-
-bool hsm_secret_alive(const struct hsm_secret *secret)
-{
-    return secret->epoch == atomic_load(&secret->hsm->epoch);
-}
-
-enum hsm_status hsm_secret_live(const struct hsm_secret *secret)
-{
-    return hsm_secret_alive(secret)
-               ? HSM_OK
-               : hsm_fail(HSM_ERR_GONE, "the secret was lost with its session");
-}
-
 enum hsm_status hsm_secret_made(struct hsm *h, CK_SESSION_HANDLE s,
                                 enum hsm_status st, CK_OBJECT_HANDLE obj,
                                 size_t len, struct hsm_secret **out)
@@ -144,7 +86,7 @@ enum hsm_status hsm_secret_made(struct hsm *h, CK_SESSION_HANDLE s,
 }
 
 /* Of a connection that is lost, nothing is left to be destroyed. */
-static void destroy(struct hsm_secret *secret)
+void module_destroy(struct hsm_secret *secret)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     struct hsm *h = secret->hsm;
@@ -155,26 +97,6 @@ static void destroy(struct hsm_secret *secret)
     if (hsm_secret_live(secret) == HSM_OK)
         st = HSM_CALL(h, C_DestroyObject, s, secret->h);
     hsm_owner_put(h, s, st);
-}
-
-size_t hsm_secret_len(const struct hsm_secret *s)
-{
-    return s->len;
-}
-
-struct hsm_secret *hsm_secret_ref(struct hsm_secret *s)
-{
-    atomic_fetch_add(&s->refs, 1);
-    return s;
-}
-
-void hsm_secret_free(struct hsm_secret *s)
-{
-    if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1)
-        return;
-    if (!s->token)
-        destroy(s);
-    free(s);
 }
 
 static enum hsm_status import(struct hsm *h, const uint8_t *value, size_t len,
@@ -193,13 +115,11 @@ static enum hsm_status import(struct hsm *h, const uint8_t *value, size_t len,
     return hsm_secret_made(h, s, st, obj, len, out);
 }
 
-enum hsm_status hsm_import(struct hsm *h, const uint8_t *value, size_t len,
-                           enum hsm_travel travel, struct hsm_secret **out)
+enum hsm_status module_import(struct hsm *h, const uint8_t *value, size_t len,
+                              enum hsm_travel travel, struct hsm_secret **out)
 {
     enum hsm_status st;
 
-    if (len < 1 || len > HSM_SECRET_MAX)
-        return hsm_fail(HSM_ERR_PARAM, "a secret of %zu octets", len);
     HSM_RETRY(h, st, import(h, value, len, travel, out));
     return st;
 }
@@ -230,8 +150,8 @@ static enum hsm_status mac_once(struct hsm_secret *key, const uint8_t *msg,
     return st;
 }
 
-enum hsm_status hsm_mac(struct hsm_secret *key, const uint8_t *msg, size_t len,
-                        uint8_t out[HSM_MAC_LEN])
+enum hsm_status module_mac(struct hsm_secret *key, const uint8_t *msg,
+                           size_t len, uint8_t out[HSM_MAC_LEN])
 {
     enum hsm_status st;
 
@@ -342,12 +262,10 @@ static enum hsm_status no_rung(void)
                     "configured");
 }
 
-enum hsm_status hsm_derive(struct hsm_secret *key, const uint8_t *msg,
-                           size_t len, enum hsm_travel travel,
-                           struct hsm_secret **out)
+enum hsm_status module_derive(struct hsm_secret *key, const uint8_t *msg,
+                              size_t len, enum hsm_travel travel,
+                              struct hsm_secret **out)
 {
-    if (len < 1) /* which tokens don't agree about */
-        return hsm_fail(HSM_ERR_PARAM, "an empty message");
     switch (key->hsm->rung) {
     case HSM_RUNG_SP800_108:
         return derive_feedback(key, msg, len, travel, out);
@@ -355,6 +273,7 @@ enum hsm_status hsm_derive(struct hsm_secret *key, const uint8_t *msg,
         return derive_hkdf(key, msg, len, travel, out);
     case HSM_RUNG_TRANSIENT:
         return derive_transient(key, msg, len, travel, out);
+    case HSM_RUNG_AGENT: /* no module's */
     case HSM_RUNG_NONE:
         break;
     }
@@ -410,9 +329,9 @@ static enum hsm_status extract_transient(struct hsm_secret *key,
     return st;
 }
 
-enum hsm_status hsm_extract(struct hsm_secret *key, const uint8_t *salt,
-                            size_t len, enum hsm_travel travel,
-                            struct hsm_secret **out)
+enum hsm_status module_extract(struct hsm_secret *key, const uint8_t *salt,
+                               size_t len, enum hsm_travel travel,
+                               struct hsm_secret **out)
 {
     CK_HKDF_PARAMS p = { .bExtract = CK_TRUE,
                          .prfHashMechanism = CKM_SHA256,
@@ -422,8 +341,6 @@ enum hsm_status hsm_extract(struct hsm_secret *key, const uint8_t *salt,
                          .ulSaltLen = len };
     CK_MECHANISM m = { CKM_HKDF_DERIVE, &p, sizeof(p) };
 
-    if (len > BLOCK_LEN)
-        return hsm_fail(HSM_ERR_PARAM, "a salt of %zu octets", len);
     if (key->hsm->has_extract)
         return derive_key(key, &m, HASH_LEN, travel, out);
     if (key->hsm->rung == HSM_RUNG_TRANSIENT)
@@ -460,9 +377,9 @@ static enum hsm_status p_sha256_transient(struct hsm_secret *key,
 }
 
 /* The double pipeline of SP 800-108 is P_hash. */
-enum hsm_status hsm_p_sha256(struct hsm_secret *key, const uint8_t *seed,
-                             size_t len, size_t out_len, enum hsm_travel travel,
-                             struct hsm_secret **out)
+enum hsm_status module_p_sha256(struct hsm_secret *key, const uint8_t *seed,
+                                size_t len, size_t out_len,
+                                enum hsm_travel travel, struct hsm_secret **out)
 {
     CK_PRF_DATA_PARAM data[] = {
         { CK_SP800_108_ITERATION_VARIABLE, NULL, 0 },
@@ -473,8 +390,6 @@ enum hsm_status hsm_p_sha256(struct hsm_secret *key, const uint8_t *seed,
                                   .pDataParams = data };
     CK_MECHANISM m = { CKM_SP800_108_DOUBLE_PIPELINE_KDF, &p, sizeof(p) };
 
-    if (out_len < 1 || out_len > HSM_SECRET_MAX)
-        return hsm_fail(HSM_ERR_PARAM, "a secret of %zu octets", out_len);
     if (key->hsm->has_pipeline)
         return derive_key(key, &m, out_len, travel, out);
     if (key->hsm->rung == HSM_RUNG_TRANSIENT)

@@ -2,7 +2,7 @@
 /*
  * The security officer's part: the keys that secrets may be wrapped by.
  */
-#include "internal.h"
+#include "../internal.h"
 
 #define KEK_LEN 32
 
@@ -56,9 +56,12 @@ static enum hsm_status kek_absent(const struct hsm_config *user,
 {
     struct hsm_secret *kek = NULL;
     struct hsm *h = NULL;
-    enum hsm_status st = hsm_open(user, &h);
+    enum hsm_status st;
 
-    if (st != HSM_OK)
+    if (user->agent != NULL)
+        return hsm_fail(HSM_ERR_CONFIG, "the security officer's work needs "
+                                        "the module, not an agent");
+    if ((st = hsm_open(user, &h)) != HSM_OK)
         return st;
     st = hsm_kek_find(h, text, &kek);
     if (st == HSM_OK)

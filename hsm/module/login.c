@@ -2,7 +2,7 @@
 /*
  * The PIN: where it comes from, and that none is sent twice that was refused.
  */
-#include "internal.h"
+#include "../internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -173,8 +173,8 @@ static enum hsm_status login_now(struct hsm *h, char pin[HSM_PIN_MAX],
     return st;
 }
 
-enum hsm_status hsm_unlock(struct hsm *h, const char *text, hsm_ask_fn *ask,
-                           void *arg, bool keep)
+enum hsm_status module_unlock(struct hsm *h, const char *text, hsm_ask_fn *ask,
+                              void *arg, bool keep)
 {
     char pin[HSM_PIN_MAX], label[sizeof(h->token.label) + 1];
     size_t len = 0;

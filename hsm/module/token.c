@@ -2,7 +2,7 @@
 /*
  * Which token a URI names (RFC 7512): the one to connect to, and all others.
  */
-#include "internal.h"
+#include "../internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,8 +135,8 @@ static char *token_uri(const CK_TOKEN_INFO *info)
     return text;
 }
 
-enum hsm_status hsm_tokens(struct hsm *h, const char *text, char ***out,
-                           size_t *n_out)
+enum hsm_status module_tokens(struct hsm *h, const char *text, char ***out,
+                              size_t *n_out)
 {
     CK_SLOT_ID slots[SLOTS_MAX];
     CK_ULONG n = SLOTS_MAX;
@@ -170,11 +170,4 @@ enum hsm_status hsm_tokens(struct hsm *h, const char *text, char ***out,
 out:
     p11_kit_uri_free(uri);
     return st;
-}
-
-void hsm_tokens_free(char **uris)
-{
-    for (size_t i = 0; uris != NULL && uris[i] != NULL; i++)
-        free(uris[i]);
-    free(uris);
 }

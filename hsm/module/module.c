@@ -3,7 +3,7 @@
  * A module's life.  libp11 loads and initializes it; the function list, which
  * libp11 does not hand out, comes from the same loaded object.
  */
-#include "internal.h"
+#include "../internal.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -212,3 +212,9 @@ void hsm_module_close(struct hsm *h)
     }
     free(m);
 }
+
+const struct hsm_backend hsm_module_backend = {
+#define X(ret, name, args) .name = module_##name,
+    HSM_OPS(X)
+#undef X
+};

@@ -3,7 +3,7 @@
  * Secrets that travel: AES key wrap for the store, RSA-OAEP for another
  * domain's token.
  */
-#include "internal.h"
+#include "../internal.h"
 #include "pkcs11_v3.h"
 
 #include <stdlib.h>
@@ -11,6 +11,28 @@
 
 static CK_RSA_PKCS_OAEP_PARAMS oaep = { CKM_SHA_1, CKG_MGF1_SHA1,
                                         CKZ_DATA_SPECIFIED, NULL, 0 };
+
+/* A token object, by whose label an agent's policy knows it. */
+static enum hsm_status token_secret(struct hsm *h, CK_SESSION_HANDLE s,
+                                    CK_OBJECT_HANDLE obj, size_t len,
+                                    struct hsm_secret **out)
+{
+    uint8_t *label = NULL;
+    size_t label_len = 0;
+    enum hsm_status st = hsm_attr_get(h, s, obj, CKA_LABEL, &label, &label_len);
+
+    if (st != HSM_OK && st != HSM_ERR_PARAM) /* some have none */
+        return st;
+    if (label != NULL)
+        label[label_len] = '\0'; /* there is room for it */
+    if ((st = hsm_secret_new(h, obj, len, out)) != HSM_OK) {
+        free(label);
+        return st;
+    }
+    (*out)->token = true;
+    (*out)->label = (char *)label;
+    return HSM_OK;
+}
 
 /* The one key of that type that text names, a token object. */
 static enum hsm_status find_key_once(struct hsm *h, const char *text,
@@ -40,9 +62,7 @@ static enum hsm_status find_key_once(struct hsm *h, const char *text,
     if (st == HSM_OK && n == 1)
         st = HSM_CALL(h, C_GetAttributeValue, s, found[0], &value_len, 1);
     if (st == HSM_OK && n == 1)
-        st = hsm_secret_new(h, found[0], len, out);
-    if (st == HSM_OK && n == 1)
-        (*out)->token = true;
+        st = token_secret(h, s, found[0], len, out);
     hsm_session_put(h, s, st == HSM_OK);
     p11_kit_uri_free(uri);
     if (st == HSM_OK && n == 0)
@@ -61,14 +81,14 @@ static enum hsm_status find_key(struct hsm *h, const char *text,
     return st;
 }
 
-enum hsm_status hsm_kek_find(struct hsm *h, const char *uri,
-                             struct hsm_secret **out)
+enum hsm_status module_kek_find(struct hsm *h, const char *uri,
+                                struct hsm_secret **out)
 {
     return find_key(h, uri, CKK_AES, out);
 }
 
-enum hsm_status hsm_secret_find(struct hsm *h, const char *uri,
-                                struct hsm_secret **out)
+enum hsm_status module_secret_find(struct hsm *h, const char *uri,
+                                   struct hsm_secret **out)
 {
     return find_key(h, uri, CKK_GENERIC_SECRET, out);
 }
@@ -197,32 +217,22 @@ static enum hsm_status unwrap(const struct unwrapper *u, const uint8_t *in,
     return st;
 }
 
-enum hsm_status hsm_wrap_aes(struct hsm_secret *kek, struct hsm_secret *s,
-                             uint8_t *out, size_t *len)
+enum hsm_status module_wrap_aes(struct hsm_secret *kek, struct hsm_secret *s,
+                                uint8_t *out, size_t *len)
 {
     CK_MECHANISM m = { CKM_AES_KEY_WRAP, NULL, 0 };
 
     return wrap(kek, &m, s, out, len);
 }
 
-enum hsm_status hsm_unwrap_aes(struct hsm_secret *kek, const uint8_t *in,
-                               size_t in_len, enum hsm_travel travel,
-                               struct hsm_secret **out)
+enum hsm_status module_unwrap_aes(struct hsm_secret *kek, const uint8_t *in,
+                                  size_t in_len, enum hsm_travel travel,
+                                  struct hsm_secret **out)
 {
     CK_MECHANISM m = { CKM_AES_KEY_WRAP, NULL, 0 };
     const struct unwrapper u = { &m, kek->hsm, kek, NULL };
 
-    if (in_len < 24 || in_len % 8 != 0)
-        return hsm_fail(HSM_ERR_PARAM, "%zu octets of wrapped key", in_len);
     return unwrap(&u, in, in_len, in_len - 8, travel, out);
-}
-
-void hsm_no_leading_zeros(const uint8_t **p, size_t *len)
-{
-    while (*len > 0 && **p == 0) {
-        ++*p;
-        --*len;
-    }
 }
 
 /* An RSA public key that may wrap: the token's own, or one that is made. */
@@ -250,9 +260,8 @@ static enum hsm_status wrapping_key(struct hsm *h, const uint8_t *n,
     if (st != HSM_OK)
         return st;
     st = hsm_find_handles(h, s, tmpl, 4, &obj, &found);
-    if (st == HSM_OK && found > 0
-        && (st = hsm_secret_new(h, obj, n_len, key)) == HSM_OK)
-        (*key)->token = true;
+    if (st == HSM_OK && found > 0)
+        st = token_secret(h, s, obj, n_len, key);
     hsm_session_put(h, s, st == HSM_OK);
     if (st != HSM_OK || found > 0)
         return st;
@@ -266,28 +275,41 @@ static enum hsm_status wrapping_key(struct hsm *h, const uint8_t *n,
     return hsm_secret_made(h, s, st, obj, n_len, key);
 }
 
-enum hsm_status hsm_wrap_rsa(struct hsm *h, const uint8_t *n, size_t n_len,
-                             const uint8_t *e, size_t e_len,
-                             struct hsm_secret *s, uint8_t *out, size_t *len)
+enum hsm_status hsm_wrapping_key(struct hsm *h, const uint8_t *n, size_t n_len,
+                                 const uint8_t *e, size_t e_len,
+                                 struct hsm_secret **key)
 {
-    CK_MECHANISM m = { CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep) };
-    struct hsm_secret *key = NULL;
     enum hsm_status st;
 
-    hsm_no_leading_zeros(&n, &n_len);
-    hsm_no_leading_zeros(&e, &e_len);
-    if (*len < n_len)
-        return hsm_fail(HSM_ERR_BUFFER, "%zu octets for RSA", *len);
-    HSM_RETRY(h, st, wrapping_key(h, n, n_len, e, e_len, &key));
+    HSM_RETRY(h, st, wrapping_key(h, n, n_len, e, e_len, key));
+    return st;
+}
+
+enum hsm_status hsm_wrap_oaep(struct hsm_secret *key, struct hsm_secret *s,
+                              uint8_t *out, size_t *len)
+{
+    CK_MECHANISM m = { CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep) };
+
+    return wrap(key, &m, s, out, len);
+}
+
+enum hsm_status module_wrap_rsa(struct hsm *h, const uint8_t *n, size_t n_len,
+                                const uint8_t *e, size_t e_len,
+                                struct hsm_secret *s, uint8_t *out, size_t *len)
+{
+    struct hsm_secret *key = NULL;
+    enum hsm_status st = hsm_wrapping_key(h, n, n_len, e, e_len, &key);
+
     if (st == HSM_OK)
-        st = wrap(key, &m, s, out, len);
+        st = hsm_wrap_oaep(key, s, out, len);
     hsm_secret_free(key);
     return st;
 }
 
-enum hsm_status hsm_unwrap_rsa(struct hsm_key *key, const uint8_t *in,
-                               size_t in_len, size_t secret_len,
-                               enum hsm_travel travel, struct hsm_secret **out)
+enum hsm_status module_unwrap_rsa(struct hsm_key *key, const uint8_t *in,
+                                  size_t in_len, size_t secret_len,
+                                  enum hsm_travel travel,
+                                  struct hsm_secret **out)
 {
     CK_MECHANISM m = { CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep) };
     const struct unwrapper u = { &m, key->hsm, NULL, key };

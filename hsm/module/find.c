@@ -2,7 +2,7 @@
 /*
  * hsm_find(): all objects that a URI names.
  */
-#include "internal.h"
+#include "../internal.h"
 
 #include <stdlib.h>
 
@@ -119,22 +119,11 @@ out:
     return st;
 }
 
-enum hsm_status hsm_find(struct hsm *h, const char *text, unsigned classes,
-                         struct hsm_object **out, size_t *n_out)
+enum hsm_status module_find(struct hsm *h, const char *text, unsigned classes,
+                            struct hsm_object **out, size_t *n_out)
 {
     enum hsm_status st;
 
     HSM_RETRY(h, st, find_once(h, text, classes, out, n_out));
     return st;
-}
-
-void hsm_objects_free(struct hsm_object *objs, size_t n)
-{
-    if (objs == NULL)
-        return;
-    for (size_t i = 0; i < n; i++) {
-        hsm_key_free(objs[i].key);
-        free(objs[i].der);
-    }
-    free(objs);
 }

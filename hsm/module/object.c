@@ -4,7 +4,7 @@
  * The public half of a private EC or Ed25519 key is not among its attributes:
  * it comes from the public key, or else the certificate, of the same CKA_ID.
  */
-#include "internal.h"
+#include "../internal.h"
 #include "pkcs11_v3.h"
 
 #include <openssl/x509.h>
@@ -87,10 +87,9 @@ enum hsm_status hsm_find_handles(struct hsm *h, CK_SESSION_HANDLE s,
     return st;
 }
 
-/* One attribute of variable length; the caller frees *out. */
-static enum hsm_status attr_get(struct hsm *h, CK_SESSION_HANDLE s,
-                                CK_OBJECT_HANDLE obj, CK_ATTRIBUTE_TYPE type,
-                                uint8_t **out, size_t *len)
+enum hsm_status hsm_attr_get(struct hsm *h, CK_SESSION_HANDLE s,
+                             CK_OBJECT_HANDLE obj, CK_ATTRIBUTE_TYPE type,
+                             uint8_t **out, size_t *len)
 {
     CK_ATTRIBUTE a = { type, NULL, 0 };
     enum hsm_status st = HSM_CALL(h, C_GetAttributeValue, s, obj, &a, 1);
@@ -118,7 +117,7 @@ static enum hsm_status sibling(struct hsm *h, CK_SESSION_HANDLE s,
 {
     uint8_t *id = NULL;
     size_t id_len = 0, n = 1;
-    enum hsm_status st = attr_get(h, s, obj, CKA_ID, &id, &id_len);
+    enum hsm_status st = hsm_attr_get(h, s, obj, CKA_ID, &id, &id_len);
 
     if (st != HSM_OK)
         return st;
@@ -157,7 +156,7 @@ static enum hsm_status point_from_cert(struct hsm *h, CK_SESSION_HANDLE s,
     size_t len = 0;
     X509 *x = NULL;
     ASN1_BIT_STRING *bits = NULL;
-    enum hsm_status st = attr_get(h, s, cert, CKA_VALUE, &der, &len);
+    enum hsm_status st = hsm_attr_get(h, s, cert, CKA_VALUE, &der, &len);
 
     if (st != HSM_OK)
         return st;
@@ -180,7 +179,7 @@ static enum hsm_status ec_load(struct hsm *h, CK_SESSION_HANDLE s,
     CK_OBJECT_HANDLE own = atomic_load(&key->h), from = own;
     uint8_t *v = NULL, *point = NULL;
     size_t len = 0;
-    enum hsm_status st = attr_get(h, s, own, CKA_EC_PARAMS, &v, &len);
+    enum hsm_status st = hsm_attr_get(h, s, own, CKA_EC_PARAMS, &v, &len);
 
     if (st != HSM_OK)
         return st;
@@ -206,7 +205,7 @@ static enum hsm_status ec_load(struct hsm *h, CK_SESSION_HANDLE s,
         if (st != HSM_OK)
             return st;
     }
-    if ((st = attr_get(h, s, from, CKA_EC_POINT, &v, &len)) != HSM_OK)
+    if ((st = hsm_attr_get(h, s, from, CKA_EC_POINT, &v, &len)) != HSM_OK)
         return st;
     st = point_parse(c, v, len, point);
     free(v);
@@ -220,12 +219,12 @@ static enum hsm_status rsa_load(struct hsm *h, CK_SESSION_HANDLE s,
     enum hsm_status st;
 
     key->info.type = HSM_KEY_RSA;
-    st =
-        attr_get(h, s, atomic_load(&key->h), CKA_MODULUS, &n, &key->info.a_len);
+    st = hsm_attr_get(h, s, atomic_load(&key->h), CKA_MODULUS, &n,
+                      &key->info.a_len);
     key->info.a = n;
     if (st == HSM_OK)
-        st = attr_get(h, s, atomic_load(&key->h), CKA_PUBLIC_EXPONENT, &e,
-                      &key->info.b_len);
+        st = hsm_attr_get(h, s, atomic_load(&key->h), CKA_PUBLIC_EXPONENT, &e,
+                          &key->info.b_len);
     key->info.b = e;
     return st;
 }
@@ -235,10 +234,11 @@ static enum hsm_status names_load(struct hsm *h, CK_SESSION_HANDLE s,
                                   struct hsm_key *key)
 {
     CK_OBJECT_HANDLE obj = atomic_load(&key->h);
-    enum hsm_status st = attr_get(h, s, obj, CKA_ID, &key->id, &key->id_len);
+    enum hsm_status st =
+        hsm_attr_get(h, s, obj, CKA_ID, &key->id, &key->id_len);
 
     if (st == HSM_OK || st == HSM_ERR_PARAM) /* some have no such names */
-        st = attr_get(h, s, obj, CKA_LABEL, &key->label, &key->label_len);
+        st = hsm_attr_get(h, s, obj, CKA_LABEL, &key->label, &key->label_len);
     return st == HSM_ERR_PARAM ? HSM_OK : st;
 }
 
@@ -336,49 +336,7 @@ void hsm_key_doubt(struct hsm_key *key, enum hsm_status st)
         atomic_store(&key->epoch, 0);
 }
 
-const struct hsm_key_info *hsm_key_info(const struct hsm_key *key)
+void module_forget(struct hsm_key *key)
 {
-    return &key->info;
-}
-
-char *hsm_key_uri(const struct hsm_key *key)
-{
-    CK_OBJECT_CLASS cls = key->cls;
-    CK_ATTRIBUTE id = { CKA_ID, key->id, key->id_len };
-    CK_ATTRIBUTE label = { CKA_LABEL, key->label, key->label_len };
-    CK_ATTRIBUTE class = { CKA_CLASS, &cls, sizeof(cls) };
-    P11KitUri *uri = p11_kit_uri_new();
-    char *text = NULL, *copy = NULL; /* written on success alone */
-
-    if (uri == NULL)
-        return NULL;
-    memcpy(p11_kit_uri_get_token_info(uri)->label, key->hsm->token.label,
-           sizeof(key->hsm->token.label));
-    if ((key->id_len == 0
-         || p11_kit_uri_set_attribute(uri, &id) == P11_KIT_URI_OK)
-        && (key->label_len == 0
-            || p11_kit_uri_set_attribute(uri, &label) == P11_KIT_URI_OK)
-        && p11_kit_uri_set_attribute(uri, &class) == P11_KIT_URI_OK
-        && p11_kit_uri_format(uri, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, &text)
-               == P11_KIT_URI_OK)
-        copy = text;
-    p11_kit_uri_free(uri);
-    return copy;
-}
-
-struct hsm_key *hsm_key_ref(struct hsm_key *key)
-{
-    atomic_fetch_add(&key->refs, 1);
-    return key;
-}
-
-void hsm_key_free(struct hsm_key *key)
-{
-    if (key == NULL || atomic_fetch_sub(&key->refs, 1) != 1)
-        return;
-    free(key->id);
-    free(key->label);
-    free((void *)(uintptr_t)key->info.a);
-    free((void *)(uintptr_t)key->info.b);
-    free(key);
+    (void)key; /* its handle is the token's */
 }

@@ -3,7 +3,7 @@
  * What a private key does other than to sign: RSA decryption, and the shared
  * secret of ECDH.
  */
-#include "internal.h"
+#include "../internal.h"
 #include "pkcs11_v3.h"
 
 #include <openssl/crypto.h>
@@ -35,10 +35,10 @@ static enum hsm_status decrypt_once(struct hsm_key *key, CK_MECHANISM *m,
     return st;
 }
 
-enum hsm_status hsm_decrypt(struct hsm_key *key,
-                            const struct hsm_decrypt_params *p,
-                            const uint8_t *in, size_t in_len, uint8_t *out,
-                            size_t *len)
+enum hsm_status module_decrypt(struct hsm_key *key,
+                               const struct hsm_decrypt_params *p,
+                               const uint8_t *in, size_t in_len, uint8_t *out,
+                               size_t *len)
 {
     CK_RSA_PKCS_OAEP_PARAMS oaep = {
         hsm_hash_mech(p->hash), hsm_hash_mgf(p->mgf1_hash), CKZ_DATA_SPECIFIED,
@@ -47,8 +47,6 @@ enum hsm_status hsm_decrypt(struct hsm_key *key,
     CK_MECHANISM m = { CKM_RSA_PKCS, NULL, 0 };
     enum hsm_status st;
 
-    if (key->info.type != HSM_KEY_RSA || !key->info.is_private)
-        return hsm_fail(HSM_ERR_DENIED, "only a private RSA key decrypts");
     if (p->oaep)
         m = (CK_MECHANISM){ CKM_RSA_PKCS_OAEP, &oaep, sizeof(oaep) };
     HSM_RETRY(key->hsm, st, decrypt_once(key, &m, in, in_len, out, len));
@@ -116,8 +114,8 @@ static enum hsm_status ecdh_once(struct hsm_key *key, CK_MECHANISM *m,
     return st;
 }
 
-enum hsm_status hsm_ecdh(struct hsm_key *key, const uint8_t *peer,
-                         size_t peer_len, uint8_t *out, size_t *len)
+enum hsm_status module_ecdh(struct hsm_key *key, const uint8_t *peer,
+                            size_t peer_len, uint8_t *out, size_t *len)
 {
     /* By position: p11-kit renamed the members in 0.25. */
     CK_ECDH1_DERIVE_PARAMS p = { CKD_NULL, 0, NULL, peer_len,
@@ -127,13 +125,8 @@ enum hsm_status hsm_ecdh(struct hsm_key *key, const uint8_t *peer,
     size_t want;
     enum hsm_status st;
 
-    if ((key->info.type != HSM_KEY_EC && key->info.type != HSM_KEY_X25519)
-        || !key->info.is_private)
-        return hsm_fail(HSM_ERR_DENIED, "no private key for ECDH");
     want = key->info.type == HSM_KEY_EC ? (key->info.a_len - 1) / 2
                                         : key->info.a_len;
-    if (peer_len != key->info.a_len)
-        return hsm_fail(HSM_ERR_PARAM, "a public key of %zu octets", peer_len);
     if (*len < want)
         return hsm_fail(HSM_ERR_BUFFER, "%zu octets for ECDH", *len);
     HSM_RETRY(key->hsm, st, ecdh_once(key, &m, value, want));

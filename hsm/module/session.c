@@ -3,7 +3,7 @@
  * The bounded pools of sessions.  PKCS#11 allows one active operation of a
  * kind per session, so a session is borrowed for one operation at a time.
  */
-#include "internal.h"
+#include "../internal.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +14,6 @@
 
 static _Thread_local unsigned inside; /* how deep */
 static _Thread_local bool pipe_blocked;
-static _Thread_local unsigned seen; /* the connection of the last session */
 
 static void only_pipe(sigset_t *set)
 {
@@ -81,25 +80,20 @@ static void give_back(struct hsm *h, struct hsm_pool *pool, CK_SESSION_HANDLE s,
     hsm_leave();
 }
 
-/* Is the connection as we left it: session, and login? */
-static bool is_alive(const struct hsm *h)
+/* Session, and login. */
+bool module_alive(const struct hsm *h)
 {
     CK_SESSION_INFO info;
+    bool alive;
 
-    return h->p11->C_GetSessionInfo(h->anchor, &info) == CKR_OK
-           && (!atomic_load(&h->logged_in)
-               || info.state == CKS_RO_USER_FUNCTIONS
-               || info.state == CKS_RW_USER_FUNCTIONS
-               || info.state == CKS_RW_SO_FUNCTIONS);
-}
-
-/* Unless somebody has connected anew meanwhile. */
-static void disconnect(struct hsm *h, unsigned epoch)
-{
-    pthread_mutex_lock(&h->lock);
-    if (atomic_load(&h->epoch) == epoch)
-        hsm_disconnected_locked(h);
-    pthread_mutex_unlock(&h->lock);
+    hsm_enter();
+    alive =
+        h->p11->C_GetSessionInfo(h->anchor, &info) == CKR_OK
+        && (!atomic_load(&h->logged_in) || info.state == CKS_RO_USER_FUNCTIONS
+            || info.state == CKS_RW_USER_FUNCTIONS
+            || info.state == CKS_RW_SO_FUNCTIONS);
+    hsm_leave();
+    return alive;
 }
 
 /*
@@ -108,8 +102,8 @@ static void disconnect(struct hsm *h, unsigned epoch)
  */
 static enum hsm_status open_one(struct hsm *h, CK_SESSION_HANDLE *s)
 {
-    if (!is_alive(h)) {
-        disconnect(h, seen);
+    if (!module_alive(h)) {
+        hsm_lost(h);
         return hsm_fail(HSM_ERR_SESSION, "the connection is lost");
     }
     return HSM_CALL(h, C_OpenSession, h->slot, CKF_SERIAL_SESSION, NULL, NULL,
@@ -122,7 +116,7 @@ static enum hsm_status pool_get(struct hsm *h, struct hsm_pool *pool,
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     enum hsm_status st;
 
-    seen = 0;
+    hsm_seen = 0;
     pthread_mutex_lock(&h->lock);
     while ((st = hsm_connected_locked(h)) == HSM_OK && pool->n_idle == 0
            && pool->n_open >= pool->max) {
@@ -138,7 +132,7 @@ static enum hsm_status pool_get(struct hsm *h, struct hsm_pool *pool,
         else
             pool->n_open++; /* the place is taken before the lock is left */
         h->busy++;
-        seen = atomic_load(&h->epoch);
+        hsm_seen = atomic_load(&h->epoch);
     }
     pthread_mutex_unlock(&h->lock);
     if (st != HSM_OK)
@@ -177,35 +171,79 @@ void hsm_owner_put(struct hsm *h, CK_SESSION_HANDLE s, enum hsm_status st)
         return;
     if (st == HSM_ERR_SESSION) { /* lost, and its objects with it */
         (void)h->p11->C_CloseSession(s);
-        disconnect(h, seen);
+        hsm_lost(h);
     }
     give_back(h, &h->owners, s, st != HSM_ERR_SESSION);
 }
 
-bool hsm_again(struct hsm *h, enum hsm_status st)
-{
-    bool try, alive = true;
+/* ---- the connection ---- */
 
-    /* Who is logged out finds nothing. */
-    if ((st != HSM_ERR_SESSION && st != HSM_ERR_GONE && st != HSM_ERR_DEVICE
-         && st != HSM_ERR_NOT_FOUND)
-        || seen == 0) /* no connection was to be had */
-        return false;
-    pthread_mutex_lock(&h->lock);
-    try = h->connecting || !h->connected || atomic_load(&h->epoch) != seen;
-    if (!try)
-        h->busy++;
-    pthread_mutex_unlock(&h->lock);
-    if (try)
-        return true;
+static void sessions_drop(struct hsm *h)
+{
+    if (h->p11 == NULL)
+        return;
+    hsm_pool_drop(h, &h->pool);
+    hsm_pool_drop(h, &h->owners);
+    if (h->anchor != CK_INVALID_HANDLE)
+        (void)h->p11->C_CloseSession(h->anchor);
+    h->anchor = CK_INVALID_HANDLE;
+}
+
+/* Was there a connection, and is all that could be wrong the module's? */
+static bool worth_restarting(const struct hsm *h, enum hsm_status st)
+{
+    return atomic_load(&h->epoch) > 0
+           && (st == HSM_ERR_SESSION || st == HSM_ERR_GONE
+               || st == HSM_ERR_DEVICE || st == HSM_ERR_NOT_FOUND);
+}
+
+static enum hsm_status token_open(struct hsm *h)
+{
+    enum hsm_status st = hsm_token_choose(h);
+
+    atomic_store(&h->logged_in, false);
+    if (st != HSM_OK)
+        return st;
+    /* The security officer can't be in while a session is read-only. */
+    st = HSM_CALL(h, C_OpenSession, h->slot,
+                  CKF_SERIAL_SESSION | (h->user == CKU_SO ? CKF_RW_SESSION : 0),
+                  NULL, NULL, &h->anchor);
+    if (st == HSM_OK && !h->no_login)
+        st = hsm_pin_login(h);
+    return st == HSM_OK ? hsm_rungs_find(h) : st;
+}
+
+enum hsm_status module_connect(struct hsm *h)
+{
+    enum hsm_status st;
+
     hsm_enter();
-    alive = is_alive(h);
-    if (!alive)
-        disconnect(h, seen);
-    pthread_mutex_lock(&h->lock);
-    h->busy--;
-    pthread_cond_broadcast(&h->changed);
-    pthread_mutex_unlock(&h->lock);
+    sessions_drop(h);
+    if ((st = hsm_module_open(h, false)) == HSM_OK)
+        st = token_open(h);
+    if (worth_restarting(h, st)) {
+        sessions_drop(h);
+        if ((st = hsm_module_open(h, true)) == HSM_OK)
+            st = token_open(h);
+    }
+    if (st != HSM_OK)
+        sessions_drop(h);
     hsm_leave();
-    return !alive || st == HSM_ERR_SESSION || st == HSM_ERR_GONE;
+    return st;
+}
+
+void module_close(struct hsm *h)
+{
+    hsm_enter();
+    if (h->connected)
+        sessions_drop(h);
+    hsm_module_close(h);
+    hsm_leave();
+}
+
+void module_forked(struct hsm *h)
+{
+    h->pool.n_idle = h->pool.n_open = 0;
+    h->owners.n_idle = h->owners.n_open = 0;
+    h->anchor = CK_INVALID_HANDLE;
 }

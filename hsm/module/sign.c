@@ -3,7 +3,7 @@
  * One-shot signatures.  A session is borrowed for one C_SignInit()/C_Sign()
  * pair, since PKCS#11 allows one active signature per session.
  */
-#include "internal.h"
+#include "../internal.h"
 
 static const struct {
     CK_MECHANISM_TYPE hash;
@@ -66,14 +66,12 @@ out:
     return st;
 }
 
-enum hsm_status hsm_sign(struct hsm_key *key, const struct hsm_sign_params *p,
-                         const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
-                         size_t *sig_len)
+enum hsm_status module_sign(struct hsm_key *key,
+                            const struct hsm_sign_params *p, const uint8_t *tbs,
+                            size_t tbs_len, uint8_t *sig, size_t *sig_len)
 {
     enum hsm_status st;
 
-    if (!key->info.is_private)
-        return hsm_fail(HSM_ERR_DENIED, "a public key can't sign");
     HSM_RETRY(key->hsm, st, sign_once(key, p, tbs, tbs_len, sig, sig_len));
     return st;
 }
@@ -89,7 +87,7 @@ static enum hsm_status random_once(struct hsm *h, uint8_t *out, size_t len)
     return st;
 }
 
-enum hsm_status hsm_random(struct hsm *h, uint8_t *out, size_t len)
+enum hsm_status module_random(struct hsm *h, uint8_t *out, size_t len)
 {
     enum hsm_status st;
 

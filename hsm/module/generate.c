@@ -2,7 +2,7 @@
 /*
  * Key pairs are made inside the token and stay there.
  */
-#include "internal.h"
+#include "../internal.h"
 #include "pkcs11_v3.h"
 
 #include <string.h>
@@ -137,9 +137,9 @@ static enum hsm_status generate_ec(struct hsm *h, CK_SESSION_HANDLE s,
     return st;
 }
 
-enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
-                             enum hsm_curve curve, size_t bits, unsigned use,
-                             const char *text, struct hsm_key **out)
+enum hsm_status module_generate(struct hsm *h, enum hsm_key_type type,
+                                enum hsm_curve curve, size_t bits, unsigned use,
+                                const char *text, struct hsm_key **out)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE, rw = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE priv = CK_INVALID_HANDLE;
@@ -150,10 +150,6 @@ enum hsm_status hsm_generate(struct hsm *h, enum hsm_key_type type,
 
     if (st != HSM_OK)
         return st;
-    if (type != HSM_KEY_RSA && (use & (HSM_USE_UNWRAP | HSM_USE_DECRYPT))) {
-        st = hsm_fail(HSM_ERR_PARAM, "only RSA keys decrypt and unwrap");
-        goto out;
-    }
     /* It borrows a session, so it comes before ours: one must be enough. */
     if ((st = name_pair(h, uri, &name)) != HSM_OK)
         goto out;

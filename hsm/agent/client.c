@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The agent's side of hsm.h: what each function asks of the agent.
+ */
+#include "../internal.h"
+
+#include "client.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ITEMS(a) (a), sizeof(a) / sizeof((a)[0])
+
+/* A secret as the agent knows it on the present connection. */
+static enum hsm_status secret_item(const struct hsm_secret *s,
+                                   struct wire_item *out)
+{
+    *out = wire_num(s->h);
+    return hsm_secret_live(s);
+}
+
+/* One that the agent has made; it is of the connection that said so. */
+static enum hsm_status secret_take(struct hsm *h, const struct agent_answer *a,
+                                   size_t len, struct hsm_secret **out)
+{
+    enum hsm_status st =
+        hsm_secret_new(h, (CK_OBJECT_HANDLE)a->msg.items[3].num, len, out);
+
+    if (st == HSM_OK)
+        (*out)->epoch = a->epoch;
+    return st;
+}
+
+/* Ask, twice at the most, for what is a secret of len octets. */
+static enum hsm_status make_once(struct hsm *h, enum wire_op op,
+                                 const struct wire_item *items, size_t n,
+                                 size_t len, struct hsm_secret **out)
+{
+    struct agent_answer a;
+    enum hsm_status st = agent_ask(h, op, items, n, &a);
+
+    if (st == HSM_OK)
+        st = secret_take(h, &a, len, out);
+    agent_answer_free(&a);
+    return st;
+}
+
+/* ---- secrets ---- */
+
+static enum hsm_status find_secret(struct hsm *h, enum wire_op op,
+                                   const char *uri, struct hsm_secret **out)
+{
+    const struct wire_item items[] = { wire_text(uri) };
+    struct agent_answer a;
+    enum hsm_status st;
+
+    HSM_RETRY(h, st, agent_ask(h, op, ITEMS(items), &a));
+    if (st == HSM_OK)
+        st = secret_take(h, &a, a.msg.items[4].num, out);
+    if (st == HSM_OK)
+        (*out)->token = true;
+    agent_answer_free(&a);
+    return st;
+}
+
+enum hsm_status agent_secret_find(struct hsm *h, const char *uri,
+                                  struct hsm_secret **out)
+{
+    return find_secret(h, WIRE_SECRET_FIND, uri, out);
+}
+
+enum hsm_status agent_kek_find(struct hsm *h, const char *uri,
+                               struct hsm_secret **out)
+{
+    return find_secret(h, WIRE_KEK_FIND, uri, out);
+}
+
+enum hsm_status agent_import(struct hsm *h, const uint8_t *value, size_t len,
+                             enum hsm_travel travel, struct hsm_secret **out)
+{
+    const struct wire_item items[] = { wire_bytes(value, len),
+                                       wire_num(travel) };
+    enum hsm_status st;
+
+    HSM_RETRY(h, st, make_once(h, WIRE_IMPORT, ITEMS(items), len, out));
+    return st;
+}
+
+/* What follows from a secret and octets: nothing to be asked twice, since
+ * the secret is lost with its connection. */
+static enum hsm_status follow(struct hsm_secret *key, enum wire_op op,
+                              const uint8_t *p, size_t len,
+                              enum hsm_travel travel, struct hsm_secret **out)
+{
+    struct wire_item items[3] = { { 0 }, wire_bytes(p, len), wire_num(travel) };
+    enum hsm_status st = secret_item(key, &items[0]);
+
+    return st == HSM_OK
+               ? make_once(key->hsm, op, ITEMS(items), HSM_MAC_LEN, out)
+               : st;
+}
+
+enum hsm_status agent_derive(struct hsm_secret *key, const uint8_t *msg,
+                             size_t len, enum hsm_travel travel,
+                             struct hsm_secret **out)
+{
+    return follow(key, WIRE_DERIVE, msg, len, travel, out);
+}
+
+enum hsm_status agent_extract(struct hsm_secret *key, const uint8_t *salt,
+                              size_t len, enum hsm_travel travel,
+                              struct hsm_secret **out)
+{
+    return follow(key, WIRE_EXTRACT, salt, len, travel, out);
+}
+
+enum hsm_status agent_p_sha256(struct hsm_secret *key, const uint8_t *seed,
+                               size_t len, size_t out_len,
+                               enum hsm_travel travel, struct hsm_secret **out)
+{
+    struct wire_item items[4] = {
+        { 0 }, wire_bytes(seed, len), wire_num(out_len), wire_num(travel)
+    };
+    enum hsm_status st = secret_item(key, &items[0]);
+
+    return st == HSM_OK
+               ? make_once(key->hsm, WIRE_P_SHA256, ITEMS(items), out_len, out)
+               : st;
+}
+
+/* Octets that the agent answers with; *len is the room on entry. */
+static enum hsm_status bytes(struct hsm *h, enum wire_op op,
+                             const struct wire_item *items, size_t n,
+                             uint8_t *out, size_t *len)
+{
+    struct agent_answer a;
+    enum hsm_status st = agent_ask(h, op, items, n, &a);
+
+    if (st == HSM_OK && a.msg.items[3].len > *len)
+        st = hsm_fail(HSM_ERR_BUFFER, "%zu octets for %zu", *len,
+                      a.msg.items[3].len);
+    if (st == HSM_OK) {
+        *len = a.msg.items[3].len;
+        memcpy(out, a.msg.items[3].p, *len);
+    }
+    agent_answer_free(&a);
+    return st;
+}
+
+enum hsm_status agent_mac(struct hsm_secret *key, const uint8_t *msg,
+                          size_t len, uint8_t out[HSM_MAC_LEN])
+{
+    struct wire_item items[2] = { { 0 }, wire_bytes(msg, len) };
+    size_t n = HSM_MAC_LEN;
+    enum hsm_status st = secret_item(key, &items[0]);
+
+    if (st == HSM_OK)
+        st = bytes(key->hsm, WIRE_MAC, ITEMS(items), out, &n);
+    if (st == HSM_OK && n != HSM_MAC_LEN)
+        st = hsm_fail(HSM_ERR_DEVICE, "an HMAC of %zu octets", n);
+    return st;
+}
+
+void agent_destroy(struct hsm_secret *s)
+{
+    const struct wire_item items[] = { wire_num(s->h) };
+
+    if (hsm_secret_alive(s))
+        agent_tell(s->hsm, s->epoch, WIRE_DROP, ITEMS(items));
+}
+
+/* ---- wrapping ---- */
+
+enum hsm_status agent_wrap_aes(struct hsm_secret *kek, struct hsm_secret *s,
+                               uint8_t *out, size_t *len)
+{
+    struct wire_item items[2];
+    enum hsm_status st = secret_item(kek, &items[0]);
+
+    if (st == HSM_OK && (st = secret_item(s, &items[1])) == HSM_OK)
+        st = bytes(kek->hsm, WIRE_WRAP_AES, ITEMS(items), out, len);
+    return st;
+}
+
+enum hsm_status agent_unwrap_aes(struct hsm_secret *kek, const uint8_t *in,
+                                 size_t in_len, enum hsm_travel travel,
+                                 struct hsm_secret **out)
+{
+    struct wire_item items[3] = { { 0 },
+                                  wire_bytes(in, in_len),
+                                  wire_num(travel) };
+    enum hsm_status st = secret_item(kek, &items[0]);
+
+    return st == HSM_OK ? make_once(kek->hsm, WIRE_UNWRAP_AES, ITEMS(items),
+                                    in_len - 8, out)
+                        : st;
+}
+
+enum hsm_status agent_wrap_rsa(struct hsm *h, const uint8_t *n, size_t n_len,
+                               const uint8_t *e, size_t e_len,
+                               struct hsm_secret *s, uint8_t *out, size_t *len)
+{
+    struct wire_item items[3] = { wire_bytes(n, n_len), wire_bytes(e, e_len) };
+    enum hsm_status st = secret_item(s, &items[2]);
+
+    return st == HSM_OK ? bytes(h, WIRE_WRAP_RSA, ITEMS(items), out, len) : st;
+}
+
+/* ---- keys ---- */
+
+/* The part of an object that is a key; the agent's number is in *a. */
+static enum hsm_status key_take(struct hsm *h, const struct agent_answer *a,
+                                const struct wire_item *it,
+                                struct hsm_key **out)
+{
+    struct hsm_key *key = calloc(1, sizeof(*key));
+    uint8_t *part[4] = { NULL };
+
+    if (key == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < 4; i++) {
+        part[i] = malloc(it[4 + i].len + 1);
+        if (part[i] != NULL)
+            memcpy(part[i], it[4 + i].p, it[4 + i].len);
+    }
+    atomic_init(&key->refs, 1);
+    key->hsm = h;
+    atomic_init(&key->h, it[1].num);
+    atomic_init(&key->epoch, a->epoch);
+    key->cls = it[0].num == HSM_PRIVATE ? CKO_PRIVATE_KEY : CKO_PUBLIC_KEY;
+    key->info = (struct hsm_key_info){ .type = (enum hsm_key_type)it[2].num,
+                                       .curve = (enum hsm_curve)it[3].num,
+                                       .is_private = it[0].num == HSM_PRIVATE,
+                                       .a = part[0],
+                                       .b = part[1],
+                                       .a_len = it[4].len,
+                                       .b_len = it[5].len };
+    key->id = part[2];
+    key->id_len = it[6].len;
+    key->label = part[3];
+    key->label_len = it[7].len;
+    if (part[0] == NULL || part[1] == NULL || part[2] == NULL
+        || part[3] == NULL) {
+        hsm_key_free(key);
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    }
+    *out = key;
+    return HSM_OK;
+}
+
+static enum hsm_status object_take(struct hsm *h, const struct agent_answer *a,
+                                   const struct wire_item *it,
+                                   struct hsm_object *out)
+{
+    out->cls = (unsigned)it[0].num;
+    if (out->cls != HSM_CERT)
+        return key_take(h, a, it, &out->key);
+    out->der_len = it[4].len;
+    if ((out->der = malloc(out->der_len + 1)) == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    memcpy(out->der, it[4].p, out->der_len);
+    return HSM_OK;
+}
+
+/* One answer's worth of objects behind the others. */
+static enum hsm_status find_some(struct hsm *h, const char *uri,
+                                 unsigned classes, uint64_t *from,
+                                 struct hsm_object **objs, size_t *n)
+{
+    const struct wire_item items[] = { wire_text(uri), wire_num(classes),
+                                       wire_num(*from) };
+    struct hsm_object *all;
+    struct agent_answer a;
+    enum hsm_status st = agent_ask(h, WIRE_FIND, ITEMS(items), &a);
+
+    if (st != HSM_OK)
+        goto out;
+    all = realloc(*objs, (*n + a.msg.n) * sizeof(*all));
+    if (all == NULL) {
+        st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
+        goto out;
+    }
+    *objs = all;
+    for (size_t i = 4; st == HSM_OK && i + WIRE_OBJECT <= a.msg.n;
+         i += WIRE_OBJECT) {
+        all[*n] = (struct hsm_object){ 0 };
+        if ((st = object_take(h, &a, &a.msg.items[i], &all[*n])) == HSM_OK)
+            ++*n;
+    }
+    *from = a.msg.items[3].num;
+out:
+    agent_answer_free(&a);
+    return st;
+}
+
+static enum hsm_status find_once(struct hsm *h, const char *uri,
+                                 unsigned classes, struct hsm_object **out,
+                                 size_t *n_out)
+{
+    struct hsm_object *objs = NULL;
+    uint64_t from = 0;
+    size_t n = 0;
+    enum hsm_status st;
+
+    do
+        st = find_some(h, uri, classes, &from, &objs, &n);
+    while (st == HSM_OK && from != 0);
+    if (st == HSM_OK) {
+        *out = objs;
+        *n_out = n;
+    } else {
+        hsm_objects_free(objs, n);
+    }
+    return st;
+}
+
+enum hsm_status agent_find(struct hsm *h, const char *uri, unsigned classes,
+                           struct hsm_object **objs, size_t *n)
+{
+    enum hsm_status st;
+
+    HSM_RETRY(h, st, find_once(h, uri, classes, objs, n));
+    return st;
+}
+
+static bool is_same(const struct hsm_key *a, const struct hsm_key *b)
+{
+    return b != NULL && a->info.type == b->info.type
+           && a->info.a_len == b->info.a_len
+           && memcmp(a->info.a, b->info.a, a->info.a_len) == 0;
+}
+
+/* The key as the agent knows it, found again on another connection. */
+static enum hsm_status key_item(struct hsm_key *key, struct wire_item *out)
+{
+    struct hsm_object *objs = NULL;
+    size_t n = 0, i = 0;
+    char *uri;
+    enum hsm_status st;
+
+    if (atomic_load(&key->epoch) == atomic_load(&key->hsm->epoch)) {
+        *out = wire_num(atomic_load(&key->h));
+        return HSM_OK;
+    }
+    if ((uri = hsm_key_uri(key)) == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    st = find_once(key->hsm, uri, HSM_PRIVATE, &objs, &n);
+    while (st == HSM_OK && i < n && !is_same(key, objs[i].key))
+        i++;
+    if (st == HSM_OK && i == n)
+        st = hsm_fail(HSM_ERR_NOT_FOUND, "the key is no longer in the token");
+    if (st == HSM_OK) { /* its number becomes ours */
+        *out = wire_num(atomic_load(&objs[i].key->h));
+        atomic_store(&key->h, out->num);
+        atomic_store(&key->epoch, atomic_load(&objs[i].key->epoch));
+        atomic_store(&objs[i].key->epoch, 0);
+    }
+    hsm_objects_free(objs, n);
+    free(uri);
+    return st;
+}
+
+void agent_forget(struct hsm_key *key)
+{
+    const struct wire_item items[] = { wire_num(atomic_load(&key->h)) };
+
+    agent_tell(key->hsm, atomic_load(&key->epoch), WIRE_DROP, ITEMS(items));
+}
+
+static enum hsm_status sign_once(struct hsm_key *key,
+                                 const struct hsm_sign_params *p,
+                                 const uint8_t *tbs, size_t tbs_len,
+                                 uint8_t *sig, size_t *len)
+{
+    struct wire_item items[6] = {
+        { 0 },
+        wire_num(p->mech),
+        wire_num(p->hash),
+        wire_num(p->mgf1_hash),
+        wire_num(p->salt_len),
+        wire_bytes(tbs, tbs_len),
+    };
+    enum hsm_status st = key_item(key, &items[0]);
+
+    return st == HSM_OK ? bytes(key->hsm, WIRE_SIGN, ITEMS(items), sig, len)
+                        : st;
+}
+
+enum hsm_status agent_sign(struct hsm_key *key, const struct hsm_sign_params *p,
+                           const uint8_t *tbs, size_t tbs_len, uint8_t *sig,
+                           size_t *sig_len)
+{
+    enum hsm_status st;
+
+    HSM_RETRY(key->hsm, st, sign_once(key, p, tbs, tbs_len, sig, sig_len));
+    return st;
+}
+
+static enum hsm_status unwrap_once(struct hsm_key *key, const uint8_t *in,
+                                   size_t in_len, size_t secret_len,
+                                   enum hsm_travel travel,
+                                   struct hsm_secret **out)
+{
+    struct wire_item items[4] = {
+        { 0 }, wire_bytes(in, in_len), wire_num(secret_len), wire_num(travel)
+    };
+    enum hsm_status st = key_item(key, &items[0]);
+
+    return st == HSM_OK ? make_once(key->hsm, WIRE_UNWRAP_RSA, ITEMS(items),
+                                    secret_len, out)
+                        : st;
+}
+
+enum hsm_status agent_unwrap_rsa(struct hsm_key *key, const uint8_t *in,
+                                 size_t in_len, size_t secret_len,
+                                 enum hsm_travel travel,
+                                 struct hsm_secret **out)
+{
+    enum hsm_status st;
+
+    HSM_RETRY(key->hsm, st,
+              unwrap_once(key, in, in_len, secret_len, travel, out));
+    return st;
+}
+
+/* Both would be the value of something that is to stay in the token. */
+enum hsm_status agent_decrypt(struct hsm_key *key,
+                              const struct hsm_decrypt_params *p,
+                              const uint8_t *in, size_t in_len, uint8_t *out,
+                              size_t *len)
+{
+    (void)key, (void)p, (void)in, (void)in_len, (void)out, (void)len;
+    return hsm_fail(HSM_ERR_MECH, "an agent gives no decrypted value");
+}
+
+enum hsm_status agent_ecdh(struct hsm_key *key, const uint8_t *peer,
+                           size_t peer_len, uint8_t *out, size_t *len)
+{
+    (void)key, (void)peer, (void)peer_len, (void)out, (void)len;
+    return hsm_fail(HSM_ERR_MECH, "an agent gives no shared secret");
+}
+
+enum hsm_status agent_generate(struct hsm *h, enum hsm_key_type type,
+                               enum hsm_curve curve, size_t bits, unsigned use,
+                               const char *uri, struct hsm_key **out)
+{
+    const struct wire_item items[] = { wire_num(type), wire_num(curve),
+                                       wire_num(bits), wire_num(use),
+                                       wire_text(uri) };
+    struct agent_answer a; /* not asked twice: it might be there now */
+    enum hsm_status st = agent_ask(h, WIRE_GENERATE, ITEMS(items), &a);
+
+    if (st == HSM_OK)
+        st = key_take(h, &a, &a.msg.items[3], out);
+    agent_answer_free(&a);
+    return st;
+}
+
+/* ---- the token ---- */
+
+enum hsm_status agent_random(struct hsm *h, uint8_t *out, size_t len)
+{
+    enum hsm_status st = HSM_OK;
+
+    for (size_t at = 0, n; st == HSM_OK && at < len; at += n) {
+        struct wire_item items[1];
+
+        n = len - at < AGENT_RANDOM_MAX ? len - at : AGENT_RANDOM_MAX;
+        items[0] = wire_num(n);
+        HSM_RETRY(h, st, bytes(h, WIRE_RANDOM, ITEMS(items), out + at, &n));
+        if (st == HSM_OK && n != items[0].num)
+            st = hsm_fail(HSM_ERR_DEVICE, "%zu random octets", n);
+    }
+    return st;
+}
+
+enum hsm_status agent_tokens(struct hsm *h, const char *uri, char ***out,
+                             size_t *n_out)
+{
+    const struct wire_item items[] = { wire_text(uri) };
+    struct agent_answer a;
+    char **all = NULL;
+    size_t n = 0;
+    enum hsm_status st;
+
+    HSM_RETRY(h, st, agent_ask(h, WIRE_TOKENS, ITEMS(items), &a));
+    if (st != HSM_OK)
+        goto out;
+    if ((all = calloc(a.msg.n + 1, sizeof(*all))) == NULL)
+        st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    for (size_t i = 3; st == HSM_OK && i < a.msg.n; i++)
+        if ((all[n++] = wire_string(&a.msg.items[i])) == NULL)
+            st = hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    if (st == HSM_OK) {
+        *out = all;
+        *n_out = n;
+    } else {
+        hsm_tokens_free(all);
+    }
+out:
+    agent_answer_free(&a);
+    return st;
+}
+
+/* The agent has the PIN. */
+enum hsm_status agent_unlock(struct hsm *h, const char *uri, hsm_ask_fn *ask,
+                             void *arg, bool keep)
+{
+    (void)uri, (void)ask, (void)arg, (void)keep;
+    return hsm_connect(h);
+}
