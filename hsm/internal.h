@@ -267,6 +267,9 @@ bool hsm_uri_matches(struct hsm *h, P11KitUri *uri, CK_SLOT_ID slot,
                      CK_TOKEN_INFO *info);
 /* Log in on the anchor with the PIN that is configured, if one is. */
 enum hsm_status hsm_pin_login(struct hsm *h) HSM_CHECK;
+/* The first line of a file that must be its owner's alone; wipe it. */
+enum hsm_status hsm_pin_read(const char *path, char pin[HSM_PIN_MAX],
+                             size_t *len) HSM_CHECK;
 bool hsm_pin_init(struct hsm *h, const char *pin);
 bool hsm_pin_keep(struct hsm *h, const char *pin);
 void hsm_pin_forget(struct hsm *h);

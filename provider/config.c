@@ -16,6 +16,7 @@
 /* Everything that may be set: our name, and the other's or NULL. */
 #define OPTIONS(X)                                          \
     X(module, "pkcs11-module", "pkcs11-module-path")        \
+    X(agent, "agent", NULL)                                 \
     X(token, "token", NULL)                                 \
     X(pin_file, "pin-file", NULL)                           \
     X(pin_credential, "pin-credential", NULL)               \
@@ -243,16 +244,43 @@ static bool take_secrets(struct prov_ctx *prov, const struct options *o,
     return true;
 }
 
-static bool take_token(struct prov_ctx *prov, const struct options *o)
+/* What is the agent's to say, or to do (capif-hsmd.cnf(5)). */
+static bool agent_alone(const struct prov_ctx *prov, const struct options *o)
 {
-    if (o->text[module] == NULL || o->text[module][0] != '/') {
-        prov_raise(prov, PROV_E_CONFIG,
-                   "pkcs11-module must be an absolute path");
+    static const unsigned char theirs[] = {
+        module, pin_file,  pin_credential, pin,  pin_cache,
+        login,  init_args, quirks,         wrap, sessions
+    };
+
+    for (size_t i = 0; i < sizeof(theirs); i++) {
+        if (o->text[theirs[i]] == NULL)
+            continue;
+        prov_raise(prov, PROV_E_CONFIG, "%s: with an agent, it is the agent's",
+                   o->name[theirs[i]]);
         return false;
     }
-    prov->any_token = o->text[token] == NULL;
+    if (is(o->text[derive], "transient"))
+        return wrong(prov, o, derive, "left out: the agent derives");
+    return true;
+}
+
+static bool take_token(struct prov_ctx *prov, const struct options *o)
+{
+    size_t from = o->text[agent] != NULL ? agent : module;
+
+    if (from == agent && !agent_alone(prov, o))
+        return false;
+    if (o->text[from] == NULL || o->text[from][0] != '/') {
+        prov_raise(prov, PROV_E_CONFIG,
+                   from == agent
+                       ? "agent must be an absolute path"
+                       : "pkcs11-module must be an absolute path, or agent");
+        return false;
+    }
+    prov->any_token = from == module && o->text[token] == NULL;
     return copy(o->text[module], &prov->cfg.module)
-           && copy(prov->any_token ? "pkcs11:" : o->text[token],
+           && copy(o->text[agent], &prov->cfg.agent)
+           && copy(o->text[token] == NULL ? "pkcs11:" : o->text[token],
                    &prov->cfg.token)
            && copy(o->text[init_args], &prov->cfg.init_args);
 }
@@ -296,6 +324,7 @@ static void drop(const char *text)
 void prov_config_free(struct prov_ctx *prov)
 {
     drop(prov->cfg.module);
+    drop(prov->cfg.agent);
     drop(prov->cfg.token);
     drop(prov->cfg.pin_file);
     drop(prov->cfg.pin);

@@ -3,14 +3,17 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define SMALL    1024 /* octets of a request that needs no allocation */
-#define ARGS_MAX 6    /* of any operation */
+#define SMALL       1024   /* octets of a request that needs no allocation */
+#define ARGS_MAX    6      /* of any operation */
+#define LOOK_NS_MAX 100000 /* an answer that takes longer is slept for */
 
 /* Somebody who waits for an answer; on his stack. */
 struct waiting {
@@ -31,6 +34,7 @@ struct hsm_agent {
     bool reading;            /* somebody does, to whom the next two belong */
     uint8_t *in;             /* of WIRE_MAX octets */
     size_t in_len;
+    int64_t usual_ns; /* that an answer takes */
 };
 
 /* ---- sending ---- */
@@ -122,16 +126,47 @@ static bool deliver_all_locked(struct hsm_agent *a)
     return r == WIRE_MORE;
 }
 
-/* Caller holds a->lock, which is left while it reads. */
+static int64_t nanoseconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* Whatever comes; look for some time before sleeping for it. */
+static ssize_t receive(struct hsm_agent *a, int64_t look_ns)
+{
+    const int64_t end = nanoseconds() + look_ns;
+    ssize_t n = -1;
+    int flags = look_ns > 0 ? MSG_DONTWAIT : 0;
+
+    for (;;) {
+        n = recv(a->fd, a->in + a->in_len, WIRE_MAX - a->in_len, flags);
+        if (n >= 0 || (errno != EAGAIN && errno != EINTR))
+            return n;
+        if (flags != 0 && nanoseconds() > end)
+            flags = 0;
+        else
+            sched_yield(); /* it may be the agent that needs this core */
+    }
+}
+
+/*
+ * Caller holds a->lock, which is left while it reads.  To be woken up costs
+ * more than most answers take: who waits alone looks for about as long as
+ * answers took, if that is short.
+ */
 static void read_locked(struct hsm_agent *a)
 {
+    int64_t look = a->usual_ns < LOOK_NS_MAX && a->waiting->next == NULL
+                       ? 2 * a->usual_ns
+                       : 0;
     ssize_t n;
 
     a->reading = true;
     pthread_mutex_unlock(&a->lock);
-    do
-        n = recv(a->fd, a->in + a->in_len, WIRE_MAX - a->in_len, 0);
-    while (n < 0 && errno == EINTR);
+    n = receive(a, look);
     pthread_mutex_lock(&a->lock);
     a->reading = false;
     if (n > 0)
@@ -153,14 +188,17 @@ static void begin(struct hsm_agent *a, struct waiting *w)
 static void end(struct hsm_agent *a, struct waiting *w)
 {
     struct waiting **p = &a->waiting;
+    int64_t began;
 
     pthread_mutex_lock(&a->lock);
+    began = nanoseconds();
     while (w->octets == NULL && !atomic_load(&a->broken)) {
         if (a->reading)
             pthread_cond_wait(&a->changed, &a->lock);
         else
             read_locked(a);
     }
+    a->usual_ns += (nanoseconds() - began - a->usual_ns) / 8;
     while (*p != w)
         p = &(*p)->next;
     *p = w->next;

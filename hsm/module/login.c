@@ -15,9 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Read the PIN's first line; the file must be its owner's alone. */
-static enum hsm_status pin_read(const char *path, char pin[HSM_PIN_MAX],
-                                size_t *len)
+enum hsm_status hsm_pin_read(const char *path, char pin[HSM_PIN_MAX],
+                             size_t *len)
 {
     enum hsm_status st = HSM_OK;
     struct stat sb;
@@ -94,7 +93,7 @@ enum hsm_status hsm_pin_login(struct hsm *h)
     if (h->pin != NULL) {
         st = send_pin(h, h->anchor, h->pin, strlen(h->pin));
     } else if (h->pin_file != NULL) {
-        if ((st = pin_read(h->pin_file, pin, &len)) == HSM_OK)
+        if ((st = hsm_pin_read(h->pin_file, pin, &len)) == HSM_OK)
             st = send_pin(h, h->anchor, pin, len);
         OPENSSL_cleanse(pin, sizeof(pin)); /* all of it, on every path */
     }
@@ -152,7 +151,7 @@ static enum hsm_status uri_pin(P11KitUri *uri, char pin[HSM_PIN_MAX],
         source += 5;
     if (source[0] != '/')
         return hsm_fail(HSM_ERR_PARAM, "pin-source must be an absolute path");
-    return pin_read(source, pin, len);
+    return hsm_pin_read(source, pin, len);
 }
 
 static enum hsm_status login_now(struct hsm *h, char pin[HSM_PIN_MAX],

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * capif-hsmd, the agent: it has the PKCS#11 module in a process of its own
+ * and serves hsm.h over a Unix socket (wire.h).
+ *
+ * Trust: whoever connects is hostile.  What may be done with the keys of the
+ * token is a matter of policy; what a connection has made is its own.
+ */
+#ifndef AGENT_H
+#define AGENT_H
+
+#include "../internal.h"
+
+#include "wire.h"
+
+/* ---- configuration (config.c) and policy (policy.c) ---- */
+
+/* What a key may be used for: words of `use`, in this order. */
+#define AGENT_USES     "sign|derive|wrap|unwrap|generate"
+#define AGENT_SIGN     1u /* and HMAC */
+#define AGENT_DERIVE   2u
+#define AGENT_WRAP     4u
+#define AGENT_UNWRAP   8u
+#define AGENT_GENERATE 16u /* a key of that name */
+#define AGENT_ALL      31u
+
+/* A section [key LABEL], or [key *] for all that have none. */
+struct agent_rule {
+    const char *label; /* NULL: the latter */
+    const char *const *users, *const *use;
+    uid_t *uids;
+    size_t n_uids;
+    unsigned uses;
+};
+
+struct agent {
+    const char *listen, *module, *token, *pin_file, *pin_credential;
+    const char *init_args, *user, *wrap, *lock_memory;
+    bool network;
+    size_t sessions, workers, clients, clients_per_user, objects;
+    struct agent_rule *rules;
+    size_t n_rules;
+
+    struct hsm *hsm;
+    int listener, epoll, stop;
+};
+
+struct capif_conf;
+
+/* All of the file; messages on standard error.  false: it is wrong. */
+bool agent_configure(struct agent *agent, struct capif_conf *conf);
+void agent_unconfigure(struct agent *agent);
+
+/* What uid may do with the key of that label; len 0: it has none. */
+unsigned agent_uses(const struct agent *agent, uid_t uid, const char *label,
+                    size_t len);
+/* Is there any key that uid may use? */
+bool agent_knows(const struct agent *agent, uid_t uid);
+
+/* ---- what the process denies itself (harden.c) ---- */
+
+/* No core, no tracer; with lock-memory, no swap. */
+bool agent_harden(const struct agent *agent);
+/* Become `user`, if root; no new privileges. */
+bool agent_become(const struct agent *agent);
+/* System calls that are not needed are refused from now on. */
+bool agent_confine(const struct agent *agent);
+
+/* ---- connections (serve.c) ---- */
+
+/* Its numbers for keys and secrets: a place, and how often it was taken. */
+struct agent_object {
+    struct hsm_key *key; /* one of the two, or the place is free */
+    struct hsm_secret *secret;
+    unsigned uses;
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+struct agent_conn {
+    struct agent_conn *next, **prev; /* of all; guarded by serve.c's lock */
+    struct agent *agent;
+    int fd;
+    uid_t uid;
+    pid_t pid;
+    atomic_uint refs; /* the reader's, and one a batch that is worked on */
+    atomic_bool hello, over;
+    atomic_uint refusals;
+    uint8_t *part; /* of a message; the reader's, like the next two */
+    size_t part_len;
+    bool several; /* it has asked a second thing before the first's answer */
+    pthread_mutex_t lock; /* over sending and the next three */
+    struct agent_object *objects;
+    size_t n_objects, used;
+    uint32_t free; /* the first of the list, or UINT32_MAX */
+};
+
+/* Serve until a byte is in agent->stop; workers threads, of which one is the
+ * caller's. */
+bool agent_serve(struct agent *agent);
+
+/* HSM_ERR_DENIED; logged, and the end of a connection that does not learn. */
+enum hsm_status agent_refuse(struct agent_conn *c, unsigned use,
+                             const char *label, size_t len);
+
+/* ---- objects of a connection (objects.c) ---- */
+
+/* Takes key or secret over, in any case; 0: no room. */
+uint64_t agent_put(struct agent_conn *c, struct hsm_key *key,
+                   struct hsm_secret *secret, unsigned uses);
+/* A reference to it, if it is there and may be used so (or use is 0). */
+enum hsm_status agent_get_key(struct agent_conn *c, uint64_t number,
+                              unsigned use, struct hsm_key **out) HSM_CHECK;
+enum hsm_status agent_get_secret(struct agent_conn *c, uint64_t number,
+                                 unsigned use,
+                                 struct hsm_secret **out) HSM_CHECK;
+void agent_drop(struct agent_conn *c, uint64_t number);
+/* At the end, when nobody else has c. */
+void agent_drop_all(struct agent_conn *c);
+
+/* ---- requests (request.c) ---- */
+
+/* An answer's results; what they point to is kept until it is written. */
+struct agent_reply {
+    struct wire_item items[WIRE_ITEMS];
+    size_t n;
+    uint8_t room[4096];
+    struct hsm_object *objs;
+    size_t n_objs;
+    char **uris;
+};
+
+/* Do what is asked; m is a request. */
+enum hsm_status agent_request(struct agent_conn *c, const struct wire_msg *m,
+                              struct agent_reply *reply);
+void agent_reply_free(struct agent_reply *reply);
+/* What clients are told that the token derives with. */
+enum hsm_rung agent_rung(const struct agent *agent);
+
+#endif
