@@ -87,10 +87,14 @@ int hsm_tool_keygen(struct options *o)
 
 /* ---- the security officer's ---- */
 
+/* An agent's configuration names the module, or else the provider's. */
 static bool officer(const struct options *o, struct officer *so)
 {
     so->conf = o->conf;
-    so->section = "sealed_provider";
+    so->section =
+        o->conf != NULL && capif_conf_get(o->conf, "hsmd", "listen") != NULL
+            ? "hsmd"
+            : "sealed_provider";
     so->pin_file = o->so_pin_file;
     if (o->conf != NULL && o->so_pin_file != NULL && o->n_args == 1)
         return true;

@@ -29,8 +29,11 @@ static bool config(const struct officer *so, struct hsm_config *cfg)
     if (cfg->token == NULL)
         cfg->token = "pkcs11:";
     if (cfg->module == NULL)
-        fprintf(stderr, "error: no pkcs11-module in section [%s]\n",
-                so->section);
+        fprintf(stderr, "error: no pkcs11-module in section [%s]%s\n",
+                so->section,
+                capif_conf_get(so->conf, so->section, "agent") != NULL
+                    ? ": take the agent's configuration"
+                    : "");
     return cfg->module != NULL;
 }
 

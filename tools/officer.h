@@ -11,8 +11,8 @@
 #include <openssl/evp.h>
 
 struct officer {
-    const struct capif_conf *conf; /* has the provider's section */
-    const char *section;           /* of the provider */
+    const struct capif_conf *conf;
+    const char *section; /* the one that names the module */
     const char *pin_file;
 };
 

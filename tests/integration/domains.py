@@ -257,6 +257,32 @@ class Domains:
                     SOFTHSM2_CONF='%s/%s/softhsm2.conf' % (self.dir, name),
                     OPENSSL_CONF='%s/%s/%s.cnf' % (self.dir, name, name))
 
+    def files(self):
+        """All that is in files, and neither a socket nor a FIFO."""
+        for where, _, names in os.walk(self.dir):
+            for name in names:
+                path = os.path.join(where, name)
+                if os.path.isfile(path):
+                    yield path
+
+    def make_token(self, name):
+        """One more token behind an agent, with its PINs in files."""
+        top = '%s/%s' % (self.dir, name)
+        os.makedirs(top + '/tokens')
+        for pin in 'pin', 'so-pin':
+            write('%s/%s' % (top, pin), os.urandom(8).hex())
+            os.chmod('%s/%s' % (top, pin), 0o600)
+        write(top + '/softhsm2.conf',
+              'directories.tokendir = %s/tokens\n' % top)
+        run('softhsm2-util', '--init-token', '--free', '--label', name,
+            '--pin', read(top + '/pin'), '--so-pin', read(top + '/so-pin'),
+            env=self.env(name))
+        conf = read(self.dir + '/ccf-a/hsmd.cnf').split('[key')[0]
+        write(top + '/hsmd.cnf', conf.replace('ccf-a', name)
+              + '[key *]\nusers = %d\nuse = sign, derive, wrap, unwrap, '
+              'generate\n' % os.getuid())
+        self.begin('hsmd-' + name)
+
     def known_invoker(self):
         """The one that quickstart onboarded, as `capif` left it."""
         state = json.loads(read(self.dir + '/invoker/invoker.json'))
@@ -273,7 +299,8 @@ class Domains:
         return https(self.aef_name, self.service, self.b.ca, method, path,
                      who, headers=headers, **kw)
 
-    # -- daemons: ccf-a, ccf-b, aef-b, backend --
+    # -- daemons: ccf-a, ccf-b, aef-b, backend, and the agents hsmd-ccf-a,
+    # hsmd-ccf-b, hsmd-aef-b --
 
     def pid(self, name):
         return int(read('%s/%s.pid' % (self.dir, name)))
@@ -309,11 +336,16 @@ class Domains:
 
     def begin(self, name):
         """As quickstart does; returns when it says event=ready."""
-        program = '/aef/aefd' if name.startswith('aef') else '/ccf/ccfd'
+        token, program, conf, log_file = name, '/ccf/ccfd', name, 'log'
+        if name.startswith('hsmd-'):
+            token, program = name[len('hsmd-'):], '/hsm/capif-hsmd'
+            conf, log_file = 'hsmd', 'hsmd.log'
+        elif name.startswith('aef'):
+            program = '/aef/aefd'
         env = dict(os.environ, SOFTHSM2_CONF='%s/%s/softhsm2.conf'
-                   % (self.dir, name))
+                   % (self.dir, token))
         child = subprocess.Popen(
-            [BUILD + program, '%s/%s.cnf' % (name, name)], cwd=self.dir,
+            [BUILD + program, '%s/%s.cnf' % (token, conf)], cwd=self.dir,
             env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True)
         write('%s/%s.pid' % (self.dir, name), '%d\n' % child.pid)
@@ -321,7 +353,7 @@ class Domains:
         ended = threading.Event()
 
         def follow():
-            with open('%s/%s/log' % (self.dir, name), 'a',
+            with open('%s/%s/%s' % (self.dir, token, log_file), 'a',
                       encoding='utf-8') as log:
                 for line in child.stderr:
                     log.write(line)

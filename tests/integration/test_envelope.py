@@ -4,7 +4,6 @@ lies can do with it."""
 
 import http.server
 import json
-import os
 import re
 import socket
 import ssl
@@ -287,17 +286,9 @@ class SecondAef:
 
     def __init__(self):
         self.dir, self.name = d.dir + '/aef-b2', 'aef2.domain-b.example'
-        os.makedirs(self.dir + '/tokens')
         self.conf = self.dir + '/aef-b2.cnf'
         self.control, self.service = d.base, self.free_port()
-        for name in ('softhsm2.conf', 'pin'):
-            text = domains.read('%s/aef-b/%s' % (d.dir, name))
-            domains.write(self.dir + '/' + name,
-                          text.replace('/aef-b/', '/aef-b2/'))
-            os.chmod(self.dir + '/' + name, 0o600)
-        pin = domains.read(self.dir + '/pin')
-        run('softhsm2-util', '--init-token', '--free', '--label', 'aef-b2',
-            '--pin', pin, '--so-pin', pin, env=d.env('aef-b2'))
+        d.make_token('aef-b2')
         text = domains.read(d.dir + '/aef-b/aef-b.cnf')
         for old, new in (('/aef-b/', '/aef-b2/'),
                          ('token=aef-b', 'token=aef-b2'),

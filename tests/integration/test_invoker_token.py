@@ -26,19 +26,12 @@ def tearDownModule():
 
 def make_token():
     top = '%s/%s' % (d.dir, NAME)
-    os.makedirs(top + '/tokens')
-    for pin in 'pin', 'so-pin':
-        write('%s/%s' % (top, pin), os.urandom(8).hex())
-        os.chmod('%s/%s' % (top, pin), 0o600)
-    write(top + '/softhsm2.conf', 'directories.tokendir = %s/tokens\n' % top)
+    d.make_token(NAME)
     write('%s/%s.cnf' % (top, NAME),
           read(d.a.conf).split('[ccf]')[0].replace('ccf-a', NAME))
-    run('softhsm2-util', '--init-token', '--free', '--label', NAME, '--pin',
-        read(top + '/pin'), '--so-pin', read(top + '/so-pin'),
-        env=d.env(NAME))
     hsm = BUILD + '/tools/capif-hsm'
     run(hsm, 'keygen', 'pkcs11:object=invoker', env=d.env(NAME))
-    run(hsm, 'kek', '--config', '%s/%s.cnf' % (top, NAME), '--so-pin-file',
+    run(hsm, 'kek', '--config', top + '/hsmd.cnf', '--so-pin-file',
         top + '/so-pin', 'pkcs11:object=kek', env=d.env(NAME))
 
 

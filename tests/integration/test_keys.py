@@ -54,14 +54,9 @@ class Keys(unittest.TestCase):
     def test_private_keys_of_aef_b_never_left_its_token(self):
         self.check('aef-b')
 
-    def files(self):
-        for where, _, names in os.walk(d.dir):
-            for name in names:
-                yield os.path.join(where, name)
-
     def test_no_file_but_the_invoker_s_holds_a_private_key(self):
         found = set()
-        for path in self.files():
+        for path in d.files():
             with open(path, 'rb') as f:
                 data = f.read()
             if any(mark in data for mark in PRIVATE):
@@ -72,13 +67,13 @@ class Keys(unittest.TestCase):
         for name in WANT:
             pin = domains.read('%s/%s/pin' % (d.dir, name)).encode()
             self.assertGreaterEqual(len(pin), 16)
-            for path in self.files():
+            for path in d.files():
                 if path != '%s/%s/pin' % (d.dir, name):
                     with open(path, 'rb') as f:
                         self.assertNotIn(pin, f.read(), path)
 
     def test_secrets_are_for_their_owner_only(self):
-        for path in self.files():
+        for path in d.files():
             if path.endswith(('/pin', '.key', '/token', '/enrolment',
                               '.object', '/store.db')):
                 self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
