@@ -23,7 +23,8 @@
     (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXIT \
      | PTRACE_O_TRACEEXEC)
 #define SYSCALL_STOP (SIGTRAP | 0x80) /* by PTRACE_O_TRACESYSGOOD */
-#define INPUT_EVERY  64               /* stops */
+#define STOPS_MAX    256              /* at once; the next ones wait */
+#define INPUT_EVERY  64               /* steps */
 
 struct thread {
     pid_t tid;
@@ -31,12 +32,20 @@ struct thread {
     bool begun; /* stopped once, so every system call stops it */
 };
 
+struct stop {
+    pid_t tid;
+    int status;
+};
+
 struct trace {
     struct audit *a;
     struct shadow **shadow; /* one a target */
     uint64_t *calls;        /* one a target */
+    bool *due;              /* one a target: to be looked at */
     struct thread *thread;
     size_t n, room;
+    struct stop *stop; /* not yet handled */
+    size_t n_stops;
     bool ending;
 };
 
@@ -185,20 +194,17 @@ static void changed_look(struct trace *tr, size_t target)
 {
     struct audit_target *t = &tr->a->target[target];
 
-    if (!tr->ending && shadow_look(tr->shadow[target], tr->a, t))
+    if (shadow_look(tr->shadow[target], tr->a, t))
         t->looks++;
 }
 
-static void syscall_look(struct trace *tr, const struct thread *th)
+/* Does it enter the kernel, rather than leave it? */
+static bool enters(pid_t tid)
 {
     uint8_t info[128]; /* struct ptrace_syscall_info: the first says which */
 
-    if (tr->ending)
-        return;
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, th->tid, (void *)sizeof(info), info) > 0
-        && info[0] == PTRACE_SYSCALL_INFO_ENTRY)
-        tr->calls[th->target]++;
-    changed_look(tr, th->target);
+    return ptrace(PTRACE_GET_SYSCALL_INFO, tid, (void *)sizeof(info), info) > 0
+           && info[0] == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
 /* Another program, in one thread that has the number of the process. */
@@ -227,7 +233,6 @@ static void event_handle(struct trace *tr, struct thread *th, int event)
     } else if (event == PTRACE_EVENT_EXEC) {
         executed(tr, tid, msg);
     } else if (event == PTRACE_EVENT_EXIT) {
-        changed_look(tr, target);
         /* The last one takes the memory along. */
         if (threads_of(tr, target) == 1 && !tr->ending)
             audit_process(tr->a, &tr->a->target[target], true);
@@ -246,14 +251,12 @@ static void stopped(struct trace *tr, struct thread *th, int status)
     long deliver = 0;
     bool listen = false;
 
-    if (sig == SYSCALL_STOP) {
-        syscall_look(tr, th);
-    } else if (event == PTRACE_EVENT_STOP) {
+    if (event == PTRACE_EVENT_STOP) {
         th->begun = true;
         listen = stops_group(sig);
     } else if (event != 0) {
         event_handle(tr, th, event);
-    } else {
+    } else if (sig != SYSCALL_STOP) {
         deliver = sig;
     }
     /* Fails if it was killed meanwhile: then the next wait tells. */
@@ -268,23 +271,66 @@ static void stopped(struct trace *tr, struct thread *th, int status)
     }
 }
 
-/* One thing that happened to a thread; false if there was nothing. */
-static bool step(struct trace *tr, int flags)
+/*
+ * All that have stopped by now.  None goes on before all are known: otherwise
+ * those that stop often would be told of again and again, the others never.
+ */
+static void stops_gather(struct trace *tr, int flags)
 {
     int status;
-    pid_t tid = waitpid(-1, &status, __WALL | flags);
-    struct thread *th;
+    pid_t tid;
 
-    if (tid <= 0)
-        return false;
-    if ((th = thread_find(tr, tid)) == NULL
-        && (!WIFSTOPPED(status) || (th = thread_adopt(tr, tid)) == NULL))
-        return true;
-    if (WIFSTOPPED(status))
-        stopped(tr, th, status);
-    else
-        thread_remove(tr, th);
-    return true;
+    tr->n_stops = 0;
+    while (tr->n_stops < STOPS_MAX
+           && (tid = waitpid(-1, &status, __WALL | flags)) > 0) {
+        tr->stop[tr->n_stops++] = (struct stop){ tid, status };
+        flags = WNOHANG;
+    }
+}
+
+/* One look is for all threads of a process that are stopped now. */
+static void stops_look(struct trace *tr)
+{
+    for (size_t i = 0; i < tr->n_stops; i++) {
+        const int status = tr->stop[i].status;
+        const struct thread *th = thread_find(tr, tr->stop[i].tid);
+
+        if (th == NULL || !WIFSTOPPED(status))
+            continue;
+        if (WSTOPSIG(status) == SYSCALL_STOP) {
+            tr->due[th->target] = true;
+            tr->calls[th->target] += enters(th->tid);
+        } else if (status >> 16 == PTRACE_EVENT_EXIT) {
+            tr->due[th->target] = true;
+        }
+    }
+    for (size_t i = 0; i < tr->a->n; i++) {
+        if (tr->due[i])
+            changed_look(tr, i);
+        tr->due[i] = false;
+    }
+}
+
+/* What has happened to threads; false if nothing has. */
+static bool step(struct trace *tr, int flags)
+{
+    stops_gather(tr, flags);
+    if (!tr->ending)
+        stops_look(tr);
+    for (size_t i = 0; i < tr->n_stops; i++) {
+        const struct stop *s = &tr->stop[i];
+        struct thread *th = thread_find(tr, s->tid);
+
+        if (th == NULL && WIFSTOPPED(s->status))
+            th = thread_adopt(tr, s->tid);
+        if (th == NULL)
+            continue;
+        if (WIFSTOPPED(s->status))
+            stopped(tr, th, s->status);
+        else
+            thread_remove(tr, th);
+    }
+    return tr->n_stops > 0;
 }
 
 /* ---- from beginning to end ---- */
@@ -322,7 +368,7 @@ static void wait_for(const sigset_t *inside, bool at_once)
 static void run(struct trace *tr, const sigset_t *inside)
 {
     bool ready = false;
-    unsigned stops = 0;
+    unsigned steps = 0;
 
     while (!told_to_end && !tr->a->failed && !audit_all_ended(tr->a)) {
         bool some = step(tr, WNOHANG);
@@ -334,7 +380,7 @@ static void run(struct trace *tr, const sigset_t *inside)
             constant_look(tr);
             fputs("ready\n", stderr);
         }
-        if (!some || ++stops % INPUT_EVERY == 0)
+        if (!some || ++steps % INPUT_EVERY == 0)
             wait_for(inside, some);
     }
 }
@@ -389,7 +435,10 @@ void audit_trace(struct audit *a)
 
     tr.shadow = calloc(a->n, sizeof(struct shadow *));
     tr.calls = calloc(a->n, sizeof(*tr.calls));
-    ok = tr.shadow != NULL && tr.calls != NULL;
+    tr.due = calloc(a->n, sizeof(*tr.due));
+    tr.stop = calloc(STOPS_MAX, sizeof(*tr.stop));
+    ok = tr.shadow != NULL && tr.calls != NULL && tr.due != NULL
+         && tr.stop != NULL;
     for (size_t i = 0; ok && i < a->n; i++)
         ok = (tr.shadow[i] = shadow_new()) != NULL;
     if (!ok) {
@@ -409,5 +458,7 @@ void audit_trace(struct audit *a)
         shadow_free(tr.shadow[i]);
     free(tr.shadow);
     free(tr.calls);
+    free(tr.due);
+    free(tr.stop);
     free(tr.thread);
 }
