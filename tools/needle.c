@@ -211,17 +211,15 @@ static const char *name_add(struct needles *n, const char *name, size_t len)
 static const char *secret_add(struct needles *n, const char *hex, size_t len,
                               uint8_t *secret)
 {
+    for (size_t i = 0; i < len; i++)
+        if (digit(hex[i]) < 0)
+            return "not NAME HEX";
     if (len % 2 != 0)
         return "the secret has half an octet";
     if (len / 2 > NEEDLE_MAX)
         return "the secret has more than 4096 octets";
-    for (size_t i = 0; i < len; i += 2) {
-        int high = digit(hex[i]), low = digit(hex[i + 1]);
-
-        if (high < 0 || low < 0)
-            return "not NAME HEX";
-        secret[i / 2] = (uint8_t)(high << 4 | low);
-    }
+    for (size_t i = 0; i < len; i += 2)
+        secret[i / 2] = (uint8_t)(digit(hex[i]) << 4 | digit(hex[i + 1]));
     if (len / 2 < NEEDLE_MIN)
         return "a secret of less than 8 octets would be found by chance";
     if (constant(secret, len / 2))
