@@ -174,10 +174,12 @@ static void look(struct audit *a)
         audit_trace(a);
         return;
     }
-    do
-        pass(a);
+    pass(a);
+    if (a->continuously)
+        fputs("ready\n", stderr); /* whatever happens now is looked at */
     while (a->continuously && !a->failed && !audit_all_ended(a)
-           && !audit_input_ended());
+           && !audit_input_ended())
+        pass(a);
 }
 
 /* ---- what is asked for ---- */
