@@ -25,12 +25,15 @@
 static const char hex32[] =
     "fbefbeff3d8f01a7c2d95e66fbffbf104b77e9fbefbe0c8d2a5163f8ffefbb9e";
 static const char hex8[] = "fbefbeff3d8f01a7";
+static const char hex12[] = "fbefbeff3d8f01a7c2d95e66";
+static const char hex14[] = "fbefbeff3d8f01a7c2d95e66fbff";
 static const char hex16[] = "fbefbeff3d8f01a7c2d95e66fbffbf10";
 static const char hex20[] = "fbefbeff3d8f01a7c2d95e66fbffbf104b77e9fb";
 static const char hex48[] =
     "fbefbeff3d8f01a7c2d95e66fbffbf104b77e9fbefbe0c8d2a5163f8ffefbb9e"
     "00112233445566778899aabbccddee00";
-static const char *const lengths[] = { hex8, hex16, hex20, hex32, hex48 };
+static const char *const lengths[] = { hex8,  hex12, hex14, hex16,
+                                       hex20, hex32, hex48 };
 #define N_LENGTHS (sizeof(lengths) / sizeof(lengths[0]))
 
 static uint8_t hay[HAY];
