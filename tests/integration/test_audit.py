@@ -375,6 +375,12 @@ class Audit(unittest.TestCase):
             self.ready(p)
             child.ask(b't')
             self.blinked(child)
+            tids = os.listdir('/proc/%d/task' % child.pid)
+            self.assertEqual(len(tids), 4)
+            for tid in tids:  # others' looks may find it, too
+                with open('/proc/%d/task/%s/status' % (child.pid, tid),
+                          encoding='ascii') as f:
+                    self.assertIn('TracerPid:\t%d\n' % p.pid, f.read())
             status, rows, _, _, _ = self.trace_end(p)
             self.assertEqual(status, 1)
             self.assertIn('raw', rows['x', 'key'][1])
