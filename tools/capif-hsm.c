@@ -209,6 +209,11 @@ static const struct command commands[] = {
     { "enrol",
       "[--valid SECONDS] [--aef ID=DNSNAME]... [--out FILE] invoker|provider",
       "an enrolment token, good for one use", enrol },
+    { "audit",
+      "--needles FILE [--phase NAME] [--format table|tsv] "
+      "[--continuously | --syscalls] TARGET...",
+      "look for secrets in processes and files: [NAME=]PID or [NAME=]PATH",
+      hsm_tool_audit },
     { NULL, NULL, NULL, NULL },
 };
 
@@ -222,9 +227,14 @@ enum {
     OPT_CCF_ID,
     OPT_CERT,
     OPT_SO_PIN_FILE,
+    OPT_NEEDLES,
+    OPT_PHASE,
+    OPT_FORMAT,
     OPT_AEF,
     OPT_DAYS,
     OPT_VALID,
+    OPT_CONTINUOUSLY,
+    OPT_SYSCALLS,
 };
 
 static const struct option long_options[] = {
@@ -241,6 +251,11 @@ static const struct option long_options[] = {
     { "aef", required_argument, NULL, OPT_AEF },
     { "days", required_argument, NULL, OPT_DAYS },
     { "valid", required_argument, NULL, OPT_VALID },
+    { "needles", required_argument, NULL, OPT_NEEDLES },
+    { "phase", required_argument, NULL, OPT_PHASE },
+    { "format", required_argument, NULL, OPT_FORMAT },
+    { "continuously", no_argument, NULL, OPT_CONTINUOUSLY },
+    { "syscalls", no_argument, NULL, OPT_SYSCALLS },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -281,11 +296,14 @@ static bool set(struct options *o, int opt, const char *value)
         [OPT_CCF_ID] = &o->ccf_id,
         [OPT_CERT] = &o->cert,
         [OPT_SO_PIN_FILE] = &o->so_pin_file,
+        [OPT_NEEDLES] = &o->needles,
+        [OPT_PHASE] = &o->phase,
+        [OPT_FORMAT] = &o->format,
     };
 
     if (opt == 'c')
         o->config = value;
-    else if (opt >= OPT_KEY && opt <= OPT_SO_PIN_FILE)
+    else if (opt >= OPT_KEY && opt <= OPT_FORMAT)
         *members[opt] = value;
     else if (opt == OPT_AEF && o->n_aefs < AEFS_MAX)
         o->aefs[o->n_aefs++] = value;
@@ -293,6 +311,10 @@ static bool set(struct options *o, int opt, const char *value)
         return number(value, 36500, &o->days);
     else if (opt == OPT_VALID)
         return number(value, 31536000, &o->valid);
+    else if (opt == OPT_CONTINUOUSLY)
+        o->continuously = true;
+    else if (opt == OPT_SYSCALLS)
+        o->syscalls = true;
     else
         return false;
     return true;

@@ -7,6 +7,7 @@
 
 #include "conf.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define AEFS_MAX 8
@@ -14,10 +15,11 @@
 /* The command line, after the command's name. */
 struct options {
     const char *so_pin_file, *config, *key, *type, *out, *name, *cert, *ca_cert,
-        *ca_key, *ccf_id;
+        *ca_key, *ccf_id, *needles, *phase, *format;
     const char *aefs[AEFS_MAX];
     size_t n_aefs;
     long days, valid;
+    bool continuously, syscalls;
     struct capif_conf *conf;
     char **args;
     int n_args;
@@ -39,5 +41,8 @@ int hsm_tool_kek(struct options *o);
 int hsm_tool_partner(struct options *o);
 int hsm_tool_jwks(struct options *o);
 int hsm_tool_keyfile(struct options *o);
+
+/* ---- looking for secrets (audit.c): 0 none, 1 some, 2 could not look */
+int hsm_tool_audit(struct options *o);
 
 #endif
