@@ -164,7 +164,7 @@ static void learn(struct recorder *rec, enum kind kind, const char *name,
     memcpy(k->value, value, len);
     k->len = len;
     k->kind = kind;
-    snprintf(k->name, sizeof(k->name), "%s", name);
+    snprintf(k->name, sizeof(k->name), "%.*s", NAME_MAX_ - 1, name);
     pthread_mutex_unlock(&rec->lock);
 }
 
