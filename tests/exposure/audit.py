@@ -106,7 +106,7 @@ class Scanner:
             row = line.split('\t')
             if row[0] == '#':
                 looks[row[2]] = int(row[3].partition('=')[2])
-            else:
+            elif int(row[3]) > 0:  # it says of each what it looked for
                 found.append(Found(self.phase, row[1], row[2], int(row[3]),
                                    row[4]))
         assert bool(found) == bool(self.child.returncode), out
