@@ -18,6 +18,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ['BUILD_DIR']
 SCANNER = os.environ.get('EXPOSURE_SCANNER', BUILD + '/tools/capif-hsm')
+CAP_SYS_PTRACE = 19
 DAEMONS = ('ccf-a', 'ccf-b', 'aef-b')
 RECORDER = '''openssl_conf = openssl_init
 [openssl_init]
@@ -40,6 +41,13 @@ Protocol = ALL,-TLSv1.3
 '''
 
 Found = collections.namedtuple('Found', 'phase target secret count encodings')
+
+
+def may_look():
+    """ccfd and aefd are not dumpable, so that takes a capability."""
+    with open('/proc/self/status', encoding='ascii') as f:
+        effective = int(re.search('CapEff:\t([0-9a-f]+)', f.read())[1], 16)
+    return bool(effective >> CAP_SYS_PTRACE & 1)
 
 
 def class_of(secret):
@@ -225,20 +233,28 @@ class Table:
             yield '%-30s %7d  %s' % (phase, len(known), ' '.join(
                 c.rjust(w) for c, w in zip(cells, width)))
         yield ''
-        yield 'by secret: process, then phases with what was found there'
-        by = collections.defaultdict(dict)
-        for f in self.found:
-            cell = by[kind_of(f.secret), f.target].setdefault(
-                f.phase, [0, set()])
-            cell[0] += f.count
-            cell[1].update(re.split('[,; ]+', f.encodings))
-        for (secret, target), cells in sorted(by.items()):
+        yield 'classes 1 and 2, by secret and process: phase, count, encodings'
+        for (secret, target), cells in self.by_secret(1, 2):
             yield '%s in %s: %s' % (secret, target, ', '.join(
                 '%s %d [%s]' % (phase, n, ' '.join(sorted(encodings)))
                 for phase, (n, encodings) in cells.items()))
-        clean = {kind_of(s) for _, _, known in self.phases for s in known} \
-            - {secret for secret, _ in by}
+        yield 'class 3, by secret and process: in how many phases, most in one'
+        for (secret, target), cells in self.by_secret(3):
+            yield '%s in %s: %d, %d' % (secret, target, len(cells), max(
+                n for n, _ in cells.values()))
+        by = {kind_of(f.secret) for f in self.found}
+        clean = {kind_of(s) for _, _, known in self.phases
+                 for s in known} - by
         yield 'nowhere: ' + ' '.join(sorted(clean))
+
+    def by_secret(self, *classes):
+        out = collections.defaultdict(dict)
+        for f in self.of(*classes):
+            cell = out[kind_of(f.secret), f.target].setdefault(
+                f.phase, [0, set()])
+            cell[0] += f.count
+            cell[1].update(re.split('[,; ]+', f.encodings))
+        return sorted(out.items())
 
     def save(self, path):
         with open(path, 'w', encoding='utf-8') as f:

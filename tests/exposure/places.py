@@ -128,7 +128,10 @@ class Relay:
             def handle(self):
                 this.n += 1
                 with socket.socket(socket.AF_UNIX) as peer:
-                    peer.connect(to)
+                    try:
+                        peer.connect(to)
+                    except OSError:
+                        return  # the agent is dead: so are we
                     back = threading.Thread(target=this.pump, args=(
                         peer, self.request, 'out-%d' % this.n))
                     back.start()

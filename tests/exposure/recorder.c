@@ -6,12 +6,13 @@
  * digits.  Both ends of a connection share these values, which is how a test
  * knows what to look for in the other's memory.
  *
- * Its name in the configuration must sort before `default`, for libssl to
- * come here.  RECORDER_TAG=1e says that the peer is a CCF, where a handshake's
- * secrets are of class 2; else they are of class 3 (design 2).  With
- * RECORDER_HOLD, the invoker waits once it has a connection's exporter master
- * secret, in the middle of the handshake as the peer sees it, until the file
- * of that name is gone.
+ * It offers what libssl uses of a KDF, which gives all parameters with the
+ * derivation, and no more.  Its name in the configuration must sort before
+ * `default`, for libssl to come here.  RECORDER_TAG=1e says that the peer is a
+ * CCF, where a handshake's secrets are of class 2; else they are of class 3
+ * (design 2).  With RECORDER_HOLD, the invoker waits once it has a connection's
+ * exporter master secret, in the middle of the handshake as the peer sees it,
+ * until the file of that name is gone.
  */
 #include <fcntl.h>
 #include <openssl/core_dispatch.h>
@@ -30,7 +31,7 @@
 #include <unistd.h>
 
 #define VALUE_MAX  64
-#define NAME_MAX_  64
+#define NAME_ROOM  64
 #define LABEL_MAX  256
 #define SECRET_MAX 512
 #define KNOWN_MAX  256
@@ -53,7 +54,7 @@ struct known {
     uint8_t value[VALUE_MAX];
     size_t len;
     enum kind kind;
-    char name[NAME_MAX_];
+    char name[NAME_ROOM];
 };
 
 struct recorder {
@@ -80,10 +81,7 @@ struct kdf {
 
 static OSSL_FUNC_kdf_newctx_fn tls13_newctx, prf_newctx;
 static OSSL_FUNC_kdf_freectx_fn kdf_free;
-static OSSL_FUNC_kdf_reset_fn kdf_reset;
 static OSSL_FUNC_kdf_derive_fn tls13_derive, prf_derive;
-static OSSL_FUNC_kdf_set_ctx_params_fn kdf_set_ctx_params;
-static OSSL_FUNC_kdf_settable_ctx_params_fn tls13_settable, prf_settable;
 OSSL_provider_init_fn OSSL_provider_init;
 
 /* ---- what is written ---- */
@@ -93,12 +91,12 @@ static void record(char class, const char *name, const uint8_t *value,
 {
     static const char digits[] = "0123456789abcdef";
     const char *path = getenv("RECORDER_FILE");
-    char line[NAME_MAX_ + 2 * SECRET_MAX + 8];
+    char line[NAME_ROOM + 2 * SECRET_MAX + 8];
     int fd, n;
 
     if (path == NULL || len < 8 || len > SECRET_MAX)
         return;
-    n = snprintf(line, NAME_MAX_ + 4, "%c.%s ", class, name);
+    n = snprintf(line, NAME_ROOM + 4, "%c.%s ", class, name);
     for (char *p = line; p < line + n - 1; p++)
         if (*p == ' ')
             *p = '-';
@@ -164,7 +162,7 @@ static void learn(struct recorder *rec, enum kind kind, const char *name,
     memcpy(k->value, value, len);
     k->len = len;
     k->kind = kind;
-    snprintf(k->name, sizeof(k->name), "%.*s", NAME_MAX_ - 1, name);
+    snprintf(k->name, sizeof(k->name), "%.*s", NAME_ROOM - 1, name);
     pthread_mutex_unlock(&rec->lock);
 }
 
@@ -238,7 +236,7 @@ static void extracted(const struct kdf *k, const uint8_t *out, size_t len)
 static void expanded(const struct kdf *k, const uint8_t *out, size_t len)
 {
     struct known from = find(k->rec, &k->key);
-    char name[NAME_MAX_ + LABEL_MAX];
+    char name[NAME_ROOM + LABEL_MAX];
 
     switch (from.kind) {
     case EARLY:
@@ -423,74 +421,17 @@ static void kdf_free(void *vk)
     free(k);
 }
 
-static void kdf_reset(void *vk)
-{
-    struct kdf *k = vk;
-
-    EVP_KDF_CTX_reset(k->soft);
-    k->mode = 0;
-    k->label[0] = '\0';
-    k->key.len = k->salt.len = k->seed.len = 0;
-}
-
-static int kdf_set_ctx_params(void *vk, const OSSL_PARAM params[])
-{
-    struct kdf *k = vk;
-
-    return take(k, params) && EVP_KDF_CTX_set_params(k->soft, params);
-}
-
-static const OSSL_PARAM *tls13_settable(void *vk, void *vrec)
-{
-    static const OSSL_PARAM table[] = {
-        OSSL_PARAM_int(OSSL_KDF_PARAM_MODE, NULL),
-        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_PROPERTIES, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SALT, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_PREFIX, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_LABEL, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_DATA, NULL, 0),
-        OSSL_PARAM_END,
-    };
-
-    (void)vk;
-    (void)vrec;
-    return table;
-}
-
-static const OSSL_PARAM *prf_settable(void *vk, void *vrec)
-{
-    static const OSSL_PARAM table[] = {
-        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_PROPERTIES, NULL, 0),
-        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SECRET, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED, NULL, 0),
-        OSSL_PARAM_END,
-    };
-
-    (void)vk;
-    (void)vrec;
-    return table;
-}
-
 static const OSSL_DISPATCH tls13_functions[] = {
     { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))tls13_newctx },
     { OSSL_FUNC_KDF_FREECTX, (void (*)(void))kdf_free },
-    { OSSL_FUNC_KDF_RESET, (void (*)(void))kdf_reset },
     { OSSL_FUNC_KDF_DERIVE, (void (*)(void))tls13_derive },
-    { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, (void (*)(void))tls13_settable },
-    { OSSL_FUNC_KDF_SET_CTX_PARAMS, (void (*)(void))kdf_set_ctx_params },
     { 0, NULL },
 };
 
 static const OSSL_DISPATCH prf_functions[] = {
     { OSSL_FUNC_KDF_NEWCTX, (void (*)(void))prf_newctx },
     { OSSL_FUNC_KDF_FREECTX, (void (*)(void))kdf_free },
-    { OSSL_FUNC_KDF_RESET, (void (*)(void))kdf_reset },
     { OSSL_FUNC_KDF_DERIVE, (void (*)(void))prf_derive },
-    { OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, (void (*)(void))prf_settable },
-    { OSSL_FUNC_KDF_SET_CTX_PARAMS, (void (*)(void))kdf_set_ctx_params },
     { 0, NULL },
 };
 
