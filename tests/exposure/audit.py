@@ -73,6 +73,11 @@ class Needles:
         with open(self.path, 'a', encoding='ascii') as f:
             f.write('%s %s\n' % (name, value.hex()))
 
+    def lines(self, prefix):
+        """How many there are, of the same value too."""
+        with open(self.path, encoding='ascii') as f:
+            return sum(line.startswith(prefix) for line in f)
+
     def all(self):
         with open(self.path, encoding='ascii') as f:
             lines = sorted(enumerate(f), key=lambda x: (x[1][0], x[0]))

@@ -91,7 +91,7 @@ class Phases(unittest.TestCase):
         cls.place.stop()
         for line in cls.table.lines(cls.title):
             print(('# ' + line).rstrip(), flush=True)
-        cls.table.save('%s/exposure-%s.tsv' % (
+        cls.table.save('%s/tests/exposure/%s.tsv' % (
             BUILD, cls.place_class.__name__.lower()))
 
     # -- looking --
@@ -327,12 +327,13 @@ class Phases(unittest.TestCase):
         """At every system call of an aefd that was just started, and has
         neither the PSK nor what follows from it."""
         self.d.restart('aef-b')
-        since = self.values()
+        since, seen = self.values(), programs.needles.lines('1.psk-')
         with self.unheard():
             self.watch('PSK handshake, every syscall', '--syscalls',
                        ['aef-b'], lambda: self.capif('call', CALL), since)
         new = self.known_since(since)
-        # The recorder saw no other static secret than those known before.
+        # The recorder saw them, and no other than those known before.
+        self.assertEqual(programs.needles.lines('1.psk-'), seen + 4)
         self.assertTrue(new)
         self.assertEqual([n for n in new if n[0] == '1'], [])
         self.clean()
@@ -380,15 +381,13 @@ class Phases(unittest.TestCase):
             os.remove(path)
 
     def cores_and_files(self):
-        """Cores that gcore makes, logs, stores; an agent's socket."""
+        """Cores that gcore makes, logs and stores."""
         self.cores()
         for name in DAEMONS:
             where = '%s/%s/' % (self.d.dir, name)
             self.look('log, store', [
                 (name, where + f) for f in sorted(os.listdir(where))
                 if f == 'log' or f.startswith('store.db')])
-        if self.place.recordings():
-            self.look('sockets', self.place.recordings())
         self.clean()
 
     def reload(self):
@@ -420,6 +419,14 @@ class Phases(unittest.TestCase):
                 self.fail('the agents are not found again')
             self.new_psk()
             self.capif('call', CALL)
+        self.clean()
+
+    def sockets(self):
+        """All that the daemons and their agents ever said to each other.
+        Traffic secrets are there, since libssl needs them."""
+        self.look('sockets', self.place.recordings())
+        self.assertIn('socket-ccf-a', {f.target for f in self.table.of(
+            3, phase='sockets')})
         self.clean()
 
 
@@ -476,6 +483,7 @@ class Guarded(Phases):
     test_reload = Phases.reload
     test_crash = Phases.crash
     test_agents_death = Phases.agents_death
+    test_sockets = Phases.sockets
 
 
 if __name__ == '__main__':
