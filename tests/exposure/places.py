@@ -12,7 +12,7 @@ import threading
 import time
 
 MODULE = '/usr/lib/softhsm/libsofthsm2.so'
-AGENT = os.environ['BUILD_DIR'] + '/hsm/agent/capif-hsmd'
+AGENT = os.environ['BUILD_DIR'] + '/hsm/capif-hsmd'
 TOKEN_LINES = re.compile('^(?:pkcs11-module|pin-file|derive|agent) = .*\n',
                          re.M)
 
@@ -66,9 +66,11 @@ class Agent:
         name = os.path.basename(where)
         conf = where + '/agent.cnf'
         with open(conf, 'w', encoding='utf-8') as f:
-            f.write('[agent]\nlisten = %s\npkcs11-module = %s\n'
+            f.write('[hsmd]\nlisten = %s\npkcs11-module = %s\n'
                     'token = pkcs11:token=%s\npin-file = %s/pin\n'
-                    % (path, MODULE, name, where))
+                    'lock-memory = if-possible\n\n[key *]\nusers = %d\n'
+                    'use = sign,derive,wrap,unwrap\n'
+                    % (path, MODULE, name, where, os.getuid()))
         return [AGENT, conf], dict(
             os.environ, SOFTHSM2_CONF=where + '/softhsm2.conf')
 

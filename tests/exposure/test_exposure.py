@@ -305,6 +305,14 @@ class Phases(unittest.TestCase):
                 programs.needles.add('2.KEY', key)
         return key
 
+    @contextlib.contextmanager
+    def released(self):
+        """ccf-a derives a PSK for an AEF in here."""
+        seen = P.log(self.d, 'ccf-a').count('event=psk-released')
+        yield
+        self.assertGreater(
+            P.log(self.d, 'ccf-a').count('event=psk-released'), seen)
+
     def signatures(self):
         """At every system call of both CCFs while they sign certificates."""
         self.watch('certificates, every syscall', '--syscalls',
@@ -318,7 +326,7 @@ class Phases(unittest.TestCase):
         the answer; nobody has asked for this one before."""
         since = self.values()
         self.new_psk()
-        with self.unheard():
+        with self.unheard(), self.released():
             self.watch('derivation, every syscall', '--syscalls', ['ccf-a'],
                        lambda: self.capif('call', CALL), since)
         self.clean()
@@ -328,7 +336,7 @@ class Phases(unittest.TestCase):
         neither the PSK nor what follows from it."""
         self.d.restart('aef-b')
         since, seen = self.values(), programs.needles.lines('1.psk-')
-        with self.unheard():
+        with self.unheard(), self.released():
             self.watch('PSK handshake, every syscall', '--syscalls',
                        ['aef-b'], lambda: self.capif('call', CALL), since)
         new = self.known_since(since)
