@@ -14,7 +14,8 @@ from ctypes import POINTER, Structure, byref, c_char, c_ubyte, c_ulong
 
 FUNCTIONS = {'C_Initialize': 0, 'C_Finalize': 1, 'C_GetSlotList': 4,
              'C_GetTokenInfo': 6, 'C_OpenSession': 12, 'C_Login': 18,
-             'C_CreateObject': 20, 'C_GetAttributeValue': 24,
+             'C_CreateObject': 20, 'C_CopyObject': 21, 'C_DestroyObject': 22,
+             'C_GetAttributeValue': 24,
              'C_FindObjectsInit': 26, 'C_FindObjects': 27,
              'C_FindObjectsFinal': 28, 'C_DecryptInit': 33, 'C_Decrypt': 34,
              'C_GenerateKeyPair': 59}  # places in CK_FUNCTION_LIST
@@ -104,7 +105,7 @@ def elements(data):
 
 
 class Token:
-    def __init__(self, module, init_args, label, pin_file):
+    def __init__(self, module, init_args, label, pin_file, user=1):
         lib = ctypes.CDLL(module)
         functions = POINTER(ctypes.c_void_p)()
         lib.C_GetFunctionList(byref(functions))
@@ -121,7 +122,7 @@ class Token:
                   None, None, byref(self.s))
         with open(pin_file, 'rb') as f:
             pin = f.readline().rstrip(b'\n')
-        self.call('C_Login', self.s, c_ulong(1), pin, c_ulong(len(pin)))
+        self.call('C_Login', self.s, c_ulong(user), pin, c_ulong(len(pin)))
 
     def call(self, name, *args):
         address = self.f[1 + FUNCTIONS[name]]  # after the version

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a daemon's keys are: in its own process, or in an agent's.  What
+differs between the two is here and nowhere else."""
+
+import os
+import re
+import signal
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+
+MODULE = '/usr/lib/softhsm/libsofthsm2.so'
+AGENT = os.environ['BUILD_DIR'] + '/hsm/capif-hsmd'
+TOKEN_LINES = re.compile('^(?:pkcs11-module|pin-file|derive|agent) = .*\n',
+                         re.M)
+
+
+def with_token_lines(conf, lines):
+    """A copy of a daemon's configuration whose [sealed_provider] says lines
+    in place of how the token is reached there."""
+    with open(conf, encoding='utf-8') as f:
+        text = TOKEN_LINES.sub('', f.read())
+    out = re.sub(r'\.cnf$', '.exposure.cnf', conf)
+    head = '[sealed_provider]\n'
+    assert text.count(head) == 1, conf
+    with open(out, 'w', encoding='utf-8') as f:
+        f.write(text.replace(head, head + ''.join('%s = %s\n' % x
+                                                  for x in lines.items())))
+    return out
+
+
+class InProcess:
+    """The control: SoftHSM is a library of the daemon."""
+
+    guarded = False
+
+    @staticmethod
+    def conf(conf):
+        return with_token_lines(conf, {
+            'pkcs11-module': MODULE, 'derive': 'transient',
+            'pin-file': os.path.dirname(conf) + '/pin'})
+
+    @staticmethod
+    def recordings():
+        return []
+
+    @staticmethod
+    def stop():
+        pass
+
+
+class Agent:
+    """A capif-hsmd for each token, and what its daemon and it say to each
+    other recorded on the way."""
+
+    guarded = True
+
+    def __init__(self):
+        self.agents, self.relays = {}, {}
+
+    def command(self, where, path):
+        """(argv, environment) of an agent that listens at path, for the token
+        of the directory where.  ALL that this test knows of its usage."""
+        name = os.path.basename(where)
+        conf = where + '/agent.cnf'
+        with open(conf, 'w', encoding='utf-8') as f:
+            f.write('[hsmd]\nlisten = %s\npkcs11-module = %s\n'
+                    'token = pkcs11:token=%s\npin-file = %s/pin\n'
+                    'lock-memory = if-possible\n\n[key *]\nusers = %d\n'
+                    'use = sign,derive,wrap,unwrap\n'
+                    % (path, MODULE, name, where, os.getuid()))
+        return [AGENT, conf], dict(
+            os.environ, SOFTHSM2_CONF=where + '/softhsm2.conf')
+
+    def conf(self, conf):
+        where = os.path.dirname(conf)
+        name = os.path.basename(where)
+        if name not in self.agents:
+            self.begin(where)
+            self.relays[name] = Relay(where + '/relay.sock',
+                                      where + '/agent.sock',
+                                      where + '/recording')
+        return with_token_lines(conf, {'agent': where + '/relay.sock'})
+
+    def begin(self, where):
+        argv, env = self.command(where, where + '/agent.sock')
+        with open(where + '/agent.log', 'ab') as log:
+            self.agents[os.path.basename(where)] = (where, subprocess.Popen(
+                argv, env=env, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log))
+        end = time.monotonic() + 10
+        while not os.path.exists(where + '/agent.sock'):
+            assert time.monotonic() < end, 'the agent does not start'
+            time.sleep(0.01)
+
+    def die(self, name):
+        """The agent is killed, and there is a new one."""
+        where, child = self.agents[name]
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        if os.path.exists(where + '/agent.sock'):
+            os.remove(where + '/agent.sock')
+        self.begin(where)
+
+    def recordings(self):
+        return [('socket-' + name, relay.recording)
+                for name, relay in self.relays.items()]
+
+    def stop(self):
+        for relay in self.relays.values():
+            relay.server.shutdown()
+            relay.server.server_close()
+        for _, child in self.agents.values():
+            child.terminate()
+            child.wait(10)
+
+
+class Relay:
+    """Between two Unix sockets; what passes is in files of a directory, one
+    for each direction of each connection."""
+
+    def __init__(self, path, to, recording):
+        self.recording, self.n = recording, 0
+        os.makedirs(recording, exist_ok=True)
+        this = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                this.n += 1
+                with socket.socket(socket.AF_UNIX) as peer:
+                    try:
+                        peer.connect(to)
+                    except OSError:
+                        return  # the agent is dead: so are we
+                    back = threading.Thread(target=this.pump, args=(
+                        peer, self.request, 'out-%d' % this.n))
+                    back.start()
+                    this.pump(self.request, peer, 'in-%d' % this.n)
+                    back.join()
+
+        self.server = socketserver.ThreadingUnixStreamServer(path, Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever,
+                         daemon=True).start()
+
+    def pump(self, a, b, name):
+        with open('%s/%s' % (self.recording, name), 'wb', 0) as f:
+            try:
+                while data := a.recv(65536):
+                    f.write(data)
+                    b.sendall(data)
+            except OSError:
+                pass  # one of them died
+        for end in a, b:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
