@@ -4,15 +4,11 @@ differs between the two is here and nowhere else."""
 
 import os
 import re
-import signal
 import socket
 import socketserver
-import subprocess
 import threading
-import time
 
 MODULE = '/usr/lib/softhsm/libsofthsm2.so'
-AGENT = os.environ['BUILD_DIR'] + '/hsm/capif-hsmd'
 TOKEN_LINES = re.compile('^(?:pkcs11-module|pin-file|derive|agent) = .*\n',
                          re.M)
 
@@ -52,57 +48,22 @@ class InProcess:
 
 
 class Agent:
-    """A capif-hsmd for each token, and what its daemon and it say to each
-    other recorded on the way."""
+    """As quickstart has it, an agent for each token; what its daemon and it
+    say to each other is recorded on the way."""
 
     guarded = True
 
     def __init__(self):
-        self.agents, self.relays = {}, {}
-
-    def command(self, where, path):
-        """(argv, environment) of an agent that listens at path, for the token
-        of the directory where.  ALL that this test knows of its usage."""
-        name = os.path.basename(where)
-        conf = where + '/agent.cnf'
-        with open(conf, 'w', encoding='utf-8') as f:
-            f.write('[hsmd]\nlisten = %s\npkcs11-module = %s\n'
-                    'token = pkcs11:token=%s\npin-file = %s/pin\n'
-                    'lock-memory = if-possible\n\n[key *]\nusers = %d\n'
-                    'use = sign,derive,wrap,unwrap\n'
-                    % (path, MODULE, name, where, os.getuid()))
-        return [AGENT, conf], dict(
-            os.environ, SOFTHSM2_CONF=where + '/softhsm2.conf')
+        self.relays = {}
 
     def conf(self, conf):
         where = os.path.dirname(conf)
         name = os.path.basename(where)
-        if name not in self.agents:
-            self.begin(where)
+        if name not in self.relays:
             self.relays[name] = Relay(where + '/relay.sock',
-                                      where + '/agent.sock',
+                                      where + '/hsmd.sock',
                                       where + '/recording')
         return with_token_lines(conf, {'agent': where + '/relay.sock'})
-
-    def begin(self, where):
-        argv, env = self.command(where, where + '/agent.sock')
-        with open(where + '/agent.log', 'ab') as log:
-            self.agents[os.path.basename(where)] = (where, subprocess.Popen(
-                argv, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log))
-        end = time.monotonic() + 10
-        while not os.path.exists(where + '/agent.sock'):
-            assert time.monotonic() < end, 'the agent does not start'
-            time.sleep(0.01)
-
-    def die(self, name):
-        """The agent is killed, and there is a new one."""
-        where, child = self.agents[name]
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        if os.path.exists(where + '/agent.sock'):
-            os.remove(where + '/agent.sock')
-        self.begin(where)
 
     def recordings(self):
         return [('socket-' + name, relay.recording)
@@ -112,9 +73,6 @@ class Agent:
         for relay in self.relays.values():
             relay.server.shutdown()
             relay.server.server_close()
-        for _, child in self.agents.values():
-            child.terminate()
-            child.wait(10)
 
 
 class Relay:

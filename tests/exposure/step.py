@@ -36,14 +36,17 @@ def tell(**event):
 
 def known_keys(argv):
     """capif-hsm keygen and kek, by keys.py."""
-    where = os.path.dirname(os.environ['OPENSSL_CONF'])
+    where = os.path.dirname(os.path.abspath(
+        argv[argv.index('--config') + 1] if '--config' in argv
+        else os.environ['OPENSSL_CONF']))
     kind = argv[argv.index('--type') + 1] if '--type' in argv else 'p256'
     labels = [a.partition('object=')[2] for a in argv
               if a.startswith('pkcs11:')]
     how = ['kek'] if argv[0] == 'kek' else ['pair', kind]
     return subprocess.run(
         [sys.executable, HERE + '/keys.py', where, NEEDLES] + how + labels,
-        env=dict(os.environ, OPENSSL_CONF='/dev/null'),
+        env=dict(os.environ, OPENSSL_CONF='/dev/null',
+                 SOFTHSM2_CONF=where + '/softhsm2.conf'),
         check=False).returncode
 
 
