@@ -151,7 +151,7 @@ links() { # Markdown file
     } | sort -u >named
     s=0
     while read -r file; do
-        [ -e "$src/$file" ] || {
+        [ -e "$src/$file" ] || [ -e "$src/$(dirname "$1")/$file" ] || {
             echo "# $file does not exist"
             s=1
         }
@@ -159,7 +159,7 @@ links() { # Markdown file
     report $s "$1: links"
 }
 
-for page in capif.1 capif-hsm.1 ccfd.8 aefd.8 ccf.cnf.5 aef.cnf.5 \
+for page in capif.1 capif-hsm.1 ccfd.8 aefd.8 capif-hsmd.8 ccf.cnf.5 aef.cnf.5 hsmd.cnf.5 \
     OSSL_PROVIDER-sealed.7; do
     [ -r "$docs/$page" ] || {
         echo "Bail out! docs/$page is missing"
@@ -171,13 +171,17 @@ program tools/capif capif.1
 program tools/capif-hsm capif-hsm.1
 program ccf/ccfd ccfd.8
 program aef/aefd aefd.8
+program hsm/capif-hsmd capif-hsmd.8
 
 tables ccf/config.c ccf_options partner_options
 tables aef/config.c aef_options api_options
+tables hsm/agent/policy.c options rule_options
 table ccf.cnf.5 'THE SECTION [ccf]' ccf/config.c ccf_options
 table ccf.cnf.5 'SECTIONS [partner NAME]' ccf/config.c partner_options
 table aef.cnf.5 'THE SECTION [aef]' aef/config.c aef_options
 table aef.cnf.5 'SECTIONS [api NAME]' aef/config.c api_options
+table hsmd.cnf.5 'THE SECTION [hsmd]' hsm/agent/policy.c options
+table hsmd.cnf.5 'SECTIONS [key LABEL]' hsm/agent/policy.c rule_options
 
 sed -nE 's/^ *X\([a-z0-9_]+, "([^"]+)".*/\1/p' \
     "$src/provider/config.c" >theirs
@@ -199,6 +203,6 @@ section OSSL_PROVIDER-sealed.7 DIAGNOSTICS | sed -n 's/^\.It //p' >ours
 same 'OSSL_PROVIDER-sealed.7: reasons of errors' theirs ours
 
 for page in "$docs"/*.[1-8]; do form "$page"; done
-links README.md
+for page in README.md SECURITY.md docs/EXPOSURE.md; do links $page; done
 echo "1..$n"
 exit $failed

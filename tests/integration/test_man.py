@@ -3,6 +3,7 @@
 sessions, in one shell and a fresh directory, and each example of an option.
 Paths that the page has are replaced by ours, see Page."""
 
+import contextlib
 import os
 import re
 import selectors
@@ -92,6 +93,7 @@ class Page:
         os.mkdir(self.dir + '/work')
         self.ours = {
             '/etc/capif': self.dir + '/etc',
+            '/run/capif-hsm/ccf.sock': self.dir + '/ccf.sock',
             SHARED_OBJECT: hsms.BUILD + '/provider/sealed.so',
             SOFTHSM: hsms.SoftHsm.module,
             NSS: hsms.Nss.module or NSS,
@@ -189,13 +191,40 @@ class Man(unittest.TestCase):
         if name == 'init-args':
             new['pkcs11-module'] = hsms.Nss.module
             new['token'] = 'pkcs11:token=NSS%20Certificate%20DB'
+        if name == 'agent':
+            conf = re.sub('(?m)^(pkcs11-module|pin-file) = .*\n', '', conf)
         for key, text in new.items():
             conf = re.sub('(?m)^%s = .*\n' % key, '', conf)
             conf += '%s = %s\n' % (key, text)
         return write('%s/%s.cnf' % (self.page.dir, name), conf)
 
+    @contextlib.contextmanager
+    def agent(self):
+        """capif-hsmd for the page's token."""
+        conf = write(self.page.dir + '/hsmd.cnf', self.page.local(
+            '[hsmd]\nlisten = /run/capif-hsm/ccf.sock\npkcs11-module = %s\n'
+            'token = pkcs11:token=demo\npin-file = /etc/capif/pin\n'
+            'lock-memory = if-possible\n[key key]\nusers = %d\nuse = sign\n'
+            % (SOFTHSM, os.getuid())))
+        with subprocess.Popen(
+                [hsms.BUILD + '/hsm/capif-hsmd', conf], env=self.page.env,
+                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                text=True) as child:
+            self.assertIn('event=ready', child.stderr.readline())
+            try:
+                yield
+            finally:
+                child.terminate()
+
     def option(self, name, value):
         """Its example is taken, and a key of the token signs with it."""
+        if name == 'agent':
+            with self.agent():
+                self.signs(name, value)
+        else:
+            self.signs(name, value)
+
+    def signs(self, name, value):
         if name == 'init-args' and not hsms.Nss.module:
             self.skipTest('no libsoftokn3.so: set NSS_MODULE')
         env = dict(self.page.env, OPENSSL_CONF=self.conf(name, value))
