@@ -10,16 +10,17 @@ set -eu
 cd "${1:-$(dirname "$0")/../..}"
 cc=${CC:-cc}
 flags='-std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror'
-packages='libcrypto libssl libp11 p11-kit-1 jansson libevent libcurl sqlite3'
+packages='libcrypto libssl libp11 p11-kit-1 jansson libevent libcurl libcbor sqlite3'
 
 # A layer sees itself and those below it, as in the meson.build files.
 includes() {
     case $1 in
-    hsm) echo -Ihsm ;;
+    hsm | hsm/*) echo -Ihsm "-I$1" ;;
     provider) echo -Iprovider -Ihsm ;;
     capif) echo -Icapif ;;
     ccf) echo -Iccf -Icapif ;;
     aef) echo -Iaef -Icapif ;;
+    tools/audit) echo -Itools/audit ;;
     esac
 }
 
@@ -30,7 +31,7 @@ done
 
 n=0
 failed=0
-for folder in hsm provider capif ccf aef; do
+for folder in hsm hsm/agent hsm/module provider capif ccf aef tools/audit; do
     for h in "$folder"/*.h; do
         [ -e "$h" ] || continue
         n=$((n + 1))

@@ -4,7 +4,7 @@
  * memory of processes, or in files?
  */
 #include "audit.h"
-#include "hsm_tool.h"
+#include "../hsm_tool.h"
 
 #include <ctype.h>
 #include <errno.h>
