@@ -230,7 +230,8 @@ static void test_huge_lengths(void **state)
     }
     IS(WIRE_BAD, "\x81\x5a\xff\xff\xff\xff");
     IS(WIRE_BAD, "\x81\x7a\x00\x01\x00\x00");
-    IS(WIRE_MORE, "\x81\x59\xff\xff");
+    IS(WIRE_BAD, "\x81\x59\xff\xfd");
+    IS(WIRE_MORE, "\x81\x59\xff\xfc");
     IS(WIRE_BAD, "\x81\x5a\0\0\xff\xfb");
     IS(WIRE_MORE, "\x81\x5a\0\0\xff\xfa"); /* 65536 octets in all */
 }
