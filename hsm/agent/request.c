@@ -10,6 +10,7 @@
 
 #define RANDOM_MAX  4096
 #define REPLY_MAX   (WIRE_MAX - 1024) /* leave room for what is around it */
+#define NEW_URI_MAX 4096 /* octets of a URI that a key is to have */
 #define OBJECTS_MAX ((WIRE_ITEMS - 4) / WIRE_OBJECT)
 
 /* Arguments of a request. */
@@ -256,6 +257,8 @@ static enum hsm_status do_generate(struct agent_conn *c,
     if (ARG(0).num >= HSM_KEY_TYPES || ARG(1).num > HSM_CURVE_P521
         || ARG(2).num > 16384 || ARG(3).num > 15)
         return hsm_fail(HSM_ERR_PARAM, "no such key");
+    if (ARG(4).len > NEW_URI_MAX)
+        return hsm_fail(HSM_ERR_PARAM, "too long a name for a key");
     if ((r->objs = calloc(1, sizeof(*r->objs))) == NULL
         || (uri = wire_string(&ARG(4))) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");

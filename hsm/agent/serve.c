@@ -171,10 +171,18 @@ static void flush(struct agent_conn *c, struct buffers *b)
 static void answer(struct agent_conn *c, struct buffers *b, uint64_t number,
                    const struct wire_item *items, size_t n)
 {
+    const struct wire_item too_long[] = {
+        wire_num(number), wire_num(HSM_ERR_BUFFER),
+        wire_text("the answer is too long for a message")
+    };
     size_t len = wire_size(items, n);
 
     if (number == 0)
         return;
+    if (len == 0) {
+        items = too_long;
+        len = wire_size(items, n = 3);
+    }
     if (len > sizeof(b->out) - b->out_len)
         flush(c, b);
     wire_encode(items, n, b->out + b->out_len);
