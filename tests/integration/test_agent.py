@@ -3,8 +3,9 @@
 
 import hashlib
 import hmac
+import itertools
 import os
-import threading
+import signal
 import unittest
 
 import cbor
@@ -140,8 +141,7 @@ class Octets(Case):
         self.ends(cbor.encode([1]))
 
     def test_number_0_is_not_answered(self):
-        n = self.c.must('IMPORT', bytes(N), 0)[0] if False else \
-            self.c.must('IMPORT', bytes(N), 0)
+        n = self.c.must('IMPORT', bytes(N), 0)
         self.c.send(cbor.encode([0, OPS.index('DROP'), n])
                     + cbor.encode([0, OPS.index('RANDOM'), 16]))
         self.refuses('MAC', n, b'')
@@ -165,7 +165,7 @@ EVERY = (('HELLO', (1, 'pkcs11:')), ('TOKENS', ('pkcs11:',)),
          ('SECRET_FIND', ('pkcs11:object=kek',)),
          ('KEK_FIND', ('pkcs11:object=kek',)), ('IMPORT', (bytes(N), 0)),
          ('DERIVE', (F, b'm', 0)), ('EXTRACT', (F, b'm', 0)),
-         ('P_SHA256', (F, b's', 48, 0)), ('MAC', (F, b'm')),
+         ('P_SHA256', (F, b's', 48, 0)), ('MAC', (F, b'mac')),
          ('WRAP_AES', (F, F)), ('UNWRAP_AES', (F, bytes(40), 0)),
          ('WRAP_RSA', (b'\xc5' * 256, b'\1\0\1', F)),
          ('UNWRAP_RSA', (F, bytes(256), N, 0)), ('RANDOM', (16,)),
@@ -220,9 +220,23 @@ class Arguments(Case):
         self.assertNotEqual(self.c.status('UNWRAP_AES', kek, bytes(60000),
                                           0), OK)
         for n, e in ((b'', b''), (bytes(256), bytes(3)), (b'\1', b'\1'),
+                     (b'\xff' * 256, b''), (b'\xff' * 256, b'\xff' * 257),
+                     (b'', b'\3'), (b'\xff' * 2049, b'\1\0\1'),
                      (b'\xff' * 30000, b'\xff' * 30000),
                      (b'\xff' * 5000, b'\1\0\1')):
             self.assertNotEqual(self.c.status('WRAP_RSA', n, e, s), OK)
+        keys = self.c.find('pkcs11:', 1)
+        for name in 'ec', 'rsa':
+            for mech in range(4):
+                for n in 0, 1, 1000, 65000:
+                    self.c.ask('SIGN', keys[1, name][0], mech, 2, 2, 4096,
+                               bytes(n))
+            for n in 0, 1, 255, 257, 65000:
+                self.assertNotEqual(self.c.status(
+                    'UNWRAP_RSA', keys[1, name][0], bytes(n), N, 0), OK)
+        for n in 0, 65000:
+            self.c.must('MAC', s, bytes(n))
+            self.c.must('P_SHA256', s, bytes(n), N, 0)
         for op in 'HELLO', 'TOKENS', 'SECRET_FIND', 'KEK_FIND':
             for uri in 'pkcs11', 'pkcs11:%', 'pkcs11:' + 'x' * 60000:
                 args = (1, uri) if op == 'HELLO' else (uri,)
@@ -296,10 +310,10 @@ class Numbers(Case):
     def test_a_million_imports(self):
         self.assertEqual(self.fill(self.c, 2000), 1024)
         rss = agent.rss()
-        for _ in range(50):
-            self.assertEqual(self.fill(self.c, 20000), 0)
-            self.assertEqual(self.other.must('RANDOM', 4)[4:], b'')
-            self.assertEqual(self.other.status('IMPORT', bytes(N), 0), OK)
+        for _ in range(100):
+            self.assertEqual(self.fill(self.c, 10000), 0)
+            n = self.other.must('IMPORT', bytes(N), 0)
+            self.other.must('MAC', n, b'')
         self.assertLess(agent.rss(), rss + 4096)
         self.c.must('DROP', F)
         self.assertEqual(self.fill(self.c, 10), 1)
@@ -316,11 +330,14 @@ class Numbers(Case):
         until(lambda: self.fill(self.other, 1) == 1)
         # What died with the connections has made room for as many again.
         until(lambda: self.fill(self.c, 1024) == 1024)
+        self.c.close()
+        self.c = agent.client()
+        # SoftHSM 2.6 keeps some 250 octets of each object it has destroyed.
         rss = agent.rss()
         for _ in range(10):
             with agent.client() as c:
-                until(lambda: self.fill(c, 1024) > 1000)
-        self.assertLess(agent.rss(), rss + 4096)
+                until(lambda: self.fill(c, 1000))
+        self.assertLess(agent.rss(), rss + 10 * 1024 + 4096)
 
     def test_keys_count_too(self):
         for _ in range(1024):
@@ -333,7 +350,7 @@ class Numbers(Case):
         whole = (self.c.request('IMPORT', bytes(N), 0)
                  + self.c.request('RANDOM', 4000)
                  + self.c.request('GENERATE', 9, 0, 0, 0, 'pkcs11:'))
-        rss, limit = 0, 60000
+        rss = 0
         for i in range(1000):
             c = agent.client(hello=False) if i % 2 else None
             while c is None:  # the last ones may not be gone yet
@@ -350,7 +367,21 @@ class Numbers(Case):
                 self.works(self.other)
             if i == 100:
                 rss = agent.rss()
-        self.assertLess(agent.rss(), min(rss + 4096, limit))
+        self.assertLess(agent.rss(), rss + 4096)
+
+
+def flood(to, request, answers, ready):
+    """For ever, as fast as it can; it says so when it has begun."""
+    try:
+        with to.client() as c:
+            for i in itertools.count():
+                c.send(request if answers else request * 1000)
+                for _ in range(answers):
+                    c.s.recv(100)
+                if i == 100:
+                    os.close(ready)
+    finally:
+        os._exit(1)
 
 
 class Crowds(Case):
@@ -359,12 +390,11 @@ class Crowds(Case):
         held += [agent.client() for _ in range(14)]
         with self.assertRaises(Ended):
             agent.client()
-        others = [agent.client(0 if os.getuid() else u) for u in (0,) * 0]
         self.assertIn('too many clients of this user', agent.refused()[-1])
         self.assertEqual(len(agent.refused()), before + 1)
         for c in held:
             self.works(c)
-        for c in held[2:] + others:
+        for c in held[2:]:
             c.close()
 
         def again():
@@ -386,26 +416,23 @@ class Crowds(Case):
     def test_one_that_never_ends_keeps_nobody_waiting(self):
         """Not even with one worker, and in whatever way it asks."""
         one = Agent(token, workers=1)
-        for request in (cbor.encode([0, OPS.index('DROP'), 1]),
-                        cbor.encode([1, OPS.index('DROP'), 1])):
-            stop = threading.Event()
-
-            def flood(request=request, stop=stop):
-                with one.client() as c:
-                    while not stop.is_set():
-                        c.send(request)
-                        if request[1] != 0:
-                            c.answer()
-
-            busy = threading.Thread(target=flood)
-            busy.start()
+        for number in 0, 1:
+            ready, ended = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                flood(one, cbor.encode([number, OPS.index('DROP'), 1]),
+                      number, ended)
             try:
+                os.close(ended)
+                self.assertEqual(os.read(ready, 1), b'')
+                os.close(ready)
                 for _ in range(20):
-                    with one.client() as c:
-                        self.works(c)
+                    with one.client(hello=False) as c:
+                        c.s.settimeout(1)  # a turn takes milliseconds
+                        c.must('HELLO', 1, 'pkcs11:')
             finally:
-                stop.set()
-                busy.join()
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         self.assertEqual(one.stop(), 0)
 
 
@@ -453,8 +480,8 @@ class Secrets(Case):
         for name, needle in needles.items():
             for part in needle, needle[::-1], needle[:16], needle[16:]:
                 if len(part) >= 16:
-                    self.assertNotIn(bytes(part), c.seen, name)
-            self.assertNotIn(needle.hex().encode(), c.seen, name)
+                    self.assertFalse(bytes(part) in c.seen, name)
+            self.assertFalse(needle.hex().encode() in c.seen, name)
             self.assertNotIn(needle.decode('latin-1'), agent.log())
         # The control: what is asked for with MAC comes, and is found.
         self.assertEqual(c.must('MAC', s, b'm'), needles['derived'])
