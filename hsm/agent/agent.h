@@ -105,6 +105,8 @@ enum hsm_status agent_refuse(struct agent_conn *c, unsigned use,
 
 /* ---- objects of a connection (objects.c) ---- */
 
+/* Could agent_put() do it?  Asked before something is made in vain. */
+bool agent_has_room(struct agent_conn *c);
 /* Takes key or secret over, in any case; 0: no room. */
 uint64_t agent_put(struct agent_conn *c, struct hsm_key *key,
                    struct hsm_secret *secret, unsigned uses);

@@ -36,6 +36,16 @@ static enum hsm_status room_locked(struct agent_conn *c)
     return c->free == NONE ? grow_locked(c) : HSM_OK;
 }
 
+bool agent_has_room(struct agent_conn *c)
+{
+    bool room;
+
+    pthread_mutex_lock(&c->lock);
+    room = room_locked(c) == HSM_OK;
+    pthread_mutex_unlock(&c->lock);
+    return room;
+}
+
 uint64_t agent_put(struct agent_conn *c, struct hsm_key *key,
                    struct hsm_secret *secret, unsigned uses)
 {

@@ -10,6 +10,7 @@
 
 #define RANDOM_MAX  4096
 #define REPLY_MAX   (WIRE_MAX - 1024) /* leave room for what is around it */
+#define NEW_URI_MAX 4096 /* octets of a URI that a key is to have */
 #define OBJECTS_MAX ((WIRE_ITEMS - 4) / WIRE_OBJECT)
 
 /* Arguments of a request. */
@@ -192,12 +193,15 @@ static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
 static enum hsm_status do_find(struct agent_conn *c, const struct wire_msg *m,
                                struct agent_reply *r)
 {
-    char *uri = wire_string(&ARG(0));
-    enum hsm_status st =
-        uri != NULL ? hsm_find(c->agent->hsm, uri, (unsigned)ARG(1).num & 7u,
-                               &r->objs, &r->n_objs)
-                    : hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    char *uri;
+    enum hsm_status st;
 
+    if (ARG(1).num > (HSM_PRIVATE | HSM_PUBLIC | HSM_CERT))
+        return hsm_fail(HSM_ERR_PARAM, "no such class");
+    if ((uri = wire_string(&ARG(0))) == NULL)
+        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
+    st = hsm_find(c->agent->hsm, uri, (unsigned)ARG(1).num, &r->objs,
+                  &r->n_objs);
     free(uri);
     return st == HSM_OK ? add_objects(c, r, ARG(2).num) : st;
 }
@@ -256,6 +260,8 @@ static enum hsm_status do_generate(struct agent_conn *c,
     if (ARG(0).num >= HSM_KEY_TYPES || ARG(1).num > HSM_CURVE_P521
         || ARG(2).num > 16384 || ARG(3).num > 15)
         return hsm_fail(HSM_ERR_PARAM, "no such key");
+    if (ARG(4).len > NEW_URI_MAX)
+        return hsm_fail(HSM_ERR_PARAM, "too long a name for a key");
     if ((r->objs = calloc(1, sizeof(*r->objs))) == NULL
         || (uri = wire_string(&ARG(4))) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
@@ -450,6 +456,15 @@ static enum hsm_status do_drop(struct agent_conn *c, const struct wire_msg *m,
     return HSM_OK;
 }
 
+/* Does it end in a number? */
+static bool makes(uint64_t op)
+{
+    return op == WIRE_SECRET_FIND || op == WIRE_KEK_FIND || op == WIRE_IMPORT
+           || op == WIRE_DERIVE || op == WIRE_EXTRACT || op == WIRE_P_SHA256
+           || op == WIRE_UNWRAP_AES || op == WIRE_UNWRAP_RSA
+           || op == WIRE_GENERATE;
+}
+
 enum hsm_status agent_request(struct agent_conn *c, const struct wire_msg *m,
                               struct agent_reply *reply)
 {
@@ -478,6 +493,8 @@ enum hsm_status agent_request(struct agent_conn *c, const struct wire_msg *m,
 
     if (op != WIRE_HELLO && !atomic_load(&c->hello))
         return hsm_fail(HSM_ERR_PARAM, "HELLO comes first");
+    if (makes(op) && !agent_has_room(c))
+        return hsm_fail(HSM_ERR_MEMORY, "too many objects");
     return doers[op](c, m, reply);
 }
 

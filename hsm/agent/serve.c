@@ -23,6 +23,7 @@
 #define REFUSALS_MAX 16           /* of a connection, before it is ended */
 #define STACK        (512 * 1024) /* octets of a worker's */
 #define LOOK_NS      20000        /* for the next request */
+#define TURN         16384        /* octets read before others have theirs */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct agent_conn *all; /* guarded by lock, like the next */
@@ -39,6 +40,23 @@ struct buffers {
 
 /* ---- a connection's life ---- */
 
+/* Of a message; it may hold a value that is being imported. */
+static bool keep_part(struct agent_conn *c, const uint8_t *p, size_t len)
+{
+    if (c->part != NULL)
+        OPENSSL_cleanse(c->part, c->part_len);
+    free(c->part);
+    c->part = NULL;
+    c->part_len = 0;
+    if (len == 0)
+        return true;
+    if ((c->part = malloc(len)) == NULL)
+        return false;
+    memcpy(c->part, p, len);
+    c->part_len = len;
+    return true;
+}
+
 static void unref(struct agent_conn *c)
 {
     if (atomic_fetch_sub(&c->refs, 1) != 1)
@@ -51,7 +69,7 @@ static void unref(struct agent_conn *c)
     pthread_mutex_unlock(&lock);
     close(c->fd);
     agent_drop_all(c);
-    free(c->part);
+    (void)keep_part(c, NULL, 0);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -171,10 +189,18 @@ static void flush(struct agent_conn *c, struct buffers *b)
 static void answer(struct agent_conn *c, struct buffers *b, uint64_t number,
                    const struct wire_item *items, size_t n)
 {
+    const struct wire_item too_long[] = {
+        wire_num(number), wire_num(HSM_ERR_BUFFER),
+        wire_text("the answer is too long for a message")
+    };
     size_t len = wire_size(items, n);
 
     if (number == 0)
         return;
+    if (len == 0) {
+        items = too_long;
+        len = wire_size(items, n = 3);
+    }
     if (len > sizeof(b->out) - b->out_len)
         flush(c, b);
     wire_encode(items, n, b->out + b->out_len);
@@ -229,22 +255,6 @@ static bool whole(struct buffers *b, size_t len, size_t *out)
     }
     *out = at;
     return at == len || r == WIRE_MORE;
-}
-
-static bool keep_part(struct agent_conn *c, const uint8_t *p, size_t len)
-{
-    if (c->part != NULL)
-        OPENSSL_cleanse(c->part, c->part_len);
-    free(c->part);
-    c->part = NULL;
-    c->part_len = 0;
-    if (len == 0)
-        return true;
-    if ((c->part = malloc(len)) == NULL)
-        return false;
-    memcpy(c->part, p, len);
-    c->part_len = len;
-    return true;
 }
 
 /* What has come, and the part that had come before; false: the end. */
@@ -316,18 +326,20 @@ static bool more_soon(const struct agent_conn *c)
  */
 static void readable(struct agent_conn *c, struct buffers *b)
 {
-    size_t len = 0, n_whole = 0;
+    size_t len = 0, n_whole = 0, turn = 0;
     bool go_on = true;
 
     atomic_fetch_add(&c->refs, 1);
     while (go_on) {
         if (!take(c, b, &len, &n_whole)) {
+            OPENSSL_cleanse(b->in, len);
             unref(c);
             break;
         }
         if (b->requests > 1)
             c->several = true;
-        go_on = !c->several && n_whole > 0;
+        turn += n_whole;
+        go_on = !c->several && n_whole > 0 && turn < TURN;
         if (!go_on && !tell_next(c))
             unref(c); /* nobody will be its reader */
         work_all(c, b, n_whole);

@@ -173,8 +173,11 @@ enum wire_result wire_decode(const uint8_t *p, size_t len, struct wire_msg *m,
             return WIRE_MORE;
         one = cbor_stream_decode(p + at, len - at, &callbacks, &r);
         if (one.status == CBOR_DECODER_NEDATA)
-            return at + one.required > WIRE_MAX || len >= WIRE_MAX ? WIRE_BAD
-                                                                   : WIRE_MORE;
+            /* `required` has overflowed if it is no more than there is. */
+            return one.required <= len - at || one.required > WIRE_MAX - at
+                           || len >= WIRE_MAX
+                       ? WIRE_BAD
+                       : WIRE_MORE;
         if (one.status != CBOR_DECODER_FINISHED || r.bad)
             return WIRE_BAD;
         at += one.read;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RSA_MAX 2048 /* octets of a modulus */
+
 static CK_RSA_PKCS_OAEP_PARAMS oaep = { CKM_SHA_1, CKG_MGF1_SHA1,
                                         CKZ_DATA_SPECIFIED, NULL, 0 };
 
@@ -281,6 +283,9 @@ enum hsm_status hsm_wrapping_key(struct hsm *h, const uint8_t *n, size_t n_len,
 {
     enum hsm_status st;
 
+    /* SoftHSM crashes where one is empty. */
+    if (n_len < 1 || n_len > RSA_MAX || e_len < 1 || e_len > n_len)
+        return hsm_fail(HSM_ERR_PARAM, "no RSA key to wrap for");
     HSM_RETRY(h, st, wrapping_key(h, n, n_len, e, e_len, key));
     return st;
 }
