@@ -177,8 +177,8 @@ static bool contest(const struct bench_options *o, const struct kind *kind,
     if (c == NULL)
         return bench_fail("out of memory");
     for (size_t s = 0; s < N_SIDES; s++)
-        sides[s] = (struct duel_side){ client_run, c->states[s],
-                                       apart && s == AGENT };
+        sides[s] =
+            (struct duel_side){ client_run, c->states[s], apart && s == AGENT };
     ok = duel_run(&plan, sides, r);
     contest_clear(c);
     if (!ok)
