@@ -88,6 +88,7 @@ struct agent_conn {
     atomic_uint refusals;
     uint8_t *part; /* of a message; the reader's, like the next two */
     size_t part_len;
+    atomic_int_fast64_t usual_ns; /* that a request takes */
     bool several; /* it has asked a second thing before the first's answer */
     pthread_mutex_t lock; /* over sending and the next three */
     struct agent_object *objects;

@@ -19,7 +19,8 @@
 struct waiting {
     struct waiting *next;
     uint64_t number;
-    uint8_t *octets; /* NULL: not there yet */
+    pthread_cond_t changed; /* it is there, or he is to read */
+    uint8_t *octets;        /* NULL: not there yet */
     size_t len;
 };
 
@@ -27,7 +28,6 @@ struct hsm_agent {
     int fd;
     pthread_mutex_t send; /* a request is written in one piece */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
     atomic_uint_fast64_t last; /* number given */
     atomic_bool broken;
     struct waiting *waiting; /* everybody; guarded by lock, as all below */
@@ -107,6 +107,7 @@ static bool deliver_locked(struct hsm_agent *a, const struct wire_msg *m,
         return false;
     memcpy(w->octets, octets, len);
     w->len = len;
+    pthread_cond_signal(&w->changed);
     return true;
 }
 
@@ -173,11 +174,25 @@ static void read_locked(struct hsm_agent *a)
         a->in_len += (size_t)n;
     if (n <= 0 || !deliver_all_locked(a))
         atomic_store(&a->broken, true);
-    pthread_cond_broadcast(&a->changed);
+}
+
+/*
+ * While somebody waits, one of them reads, or is told here that he is to:
+ * by everybody who leaves.  Others would be woken up for nothing.
+ */
+static void hand_over_locked(struct hsm_agent *a)
+{
+    struct waiting *w = a->waiting;
+
+    while (w != NULL && w->octets != NULL)
+        w = w->next;
+    if (!a->reading && w != NULL)
+        pthread_cond_signal(&w->changed);
 }
 
 static void begin(struct hsm_agent *a, struct waiting *w)
 {
+    pthread_cond_init(&w->changed, NULL);
     pthread_mutex_lock(&a->lock);
     w->next = a->waiting;
     a->waiting = w;
@@ -194,7 +209,7 @@ static void end(struct hsm_agent *a, struct waiting *w)
     began = nanoseconds();
     while (w->octets == NULL && !atomic_load(&a->broken)) {
         if (a->reading)
-            pthread_cond_wait(&a->changed, &a->lock);
+            pthread_cond_wait(&w->changed, &a->lock);
         else
             read_locked(a);
     }
@@ -202,7 +217,9 @@ static void end(struct hsm_agent *a, struct waiting *w)
     while (*p != w)
         p = &(*p)->next;
     *p = w->next;
+    hand_over_locked(a);
     pthread_mutex_unlock(&a->lock);
+    pthread_cond_destroy(&w->changed);
 }
 
 /* ---- asking ---- */
@@ -338,7 +355,6 @@ static struct hsm_agent *link_new(void)
     a->fd = -1;
     pthread_mutex_init(&a->send, NULL);
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->changed, NULL);
     return a;
 }
 
@@ -374,7 +390,6 @@ void agent_close(struct hsm *h)
     if (a == NULL)
         return;
     hang_up(a);
-    pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     pthread_mutex_destroy(&a->send);
     free(a->in);

@@ -164,12 +164,17 @@ static bool look_at_token(void)
 
 /* ---- life ---- */
 
+/* SIGPIPE, too: where it is blocked, hsm_leave() has nothing to put right. */
 static void block_signals(sigset_t *set)
 {
+    sigset_t blocked;
+
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
+    blocked = *set;
+    sigaddset(&blocked, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
 }
 
 static void *wait_for_end(void *arg)

@@ -23,6 +23,7 @@
 #define REFUSALS_MAX 16           /* of a connection, before it is ended */
 #define STACK        (512 * 1024) /* octets of a worker's */
 #define LOOK_NS      20000        /* for the next request */
+#define QUICK_NS     20000        /* a request that takes less */
 #define TURN         16384        /* octets read before others have theirs */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -138,6 +139,7 @@ static struct agent_conn *conn_new(struct agent *agent, int fd)
     c->pid = cred.pid;
     c->free = UINT32_MAX;
     atomic_init(&c->refs, 1);
+    atomic_init(&c->usual_ns, QUICK_NS);
     pthread_mutex_init(&c->lock, NULL);
     return c;
 }
@@ -225,17 +227,31 @@ static void work(struct agent_conn *c, struct buffers *b)
     agent_reply_free(r);
 }
 
+static int64_t nanoseconds(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 /* All requests in b->in, which are whole. */
 static void work_all(struct agent_conn *c, struct buffers *b, size_t len)
 {
-    size_t at = 0, used = 0;
+    const int64_t began = nanoseconds();
+    size_t at = 0, used = 0, n = 0;
+    int64_t usual = atomic_load(&c->usual_ns);
 
     while (at < len
            && wire_decode(b->in + at, len - at, &b->msg, &used) == WIRE_OK) {
         work(c, b);
         at += used;
+        n++;
     }
     flush(c, b);
+    if (n > 0)
+        usual += ((nanoseconds() - began) / (int64_t)n - usual) / 8;
+    atomic_store(&c->usual_ns, usual);
     if (atomic_load(&c->over))
         cut_off(c);
 }
@@ -257,18 +273,40 @@ static bool whole(struct buffers *b, size_t len, size_t *out)
     return at == len || r == WIRE_MORE;
 }
 
-/* What has come, and the part that had come before; false: the end. */
-static bool take(struct agent_conn *c, struct buffers *b, size_t *len,
-                 size_t *n_whole)
+/*
+ * What has come.  A client that asks one thing after the other does so at
+ * once: to look for a moment costs less than to be woken up, unless it is the
+ * client who needs this core.
+ */
+static ssize_t receive(struct agent_conn *c, struct buffers *b, bool look)
+{
+    static atomic_uint looking;
+    const int64_t end = look ? nanoseconds() + LOOK_NS : 0;
+    ssize_t n;
+
+    look = look && atomic_fetch_add(&looking, 1) == 0;
+    for (;;) {
+        n = recv(c->fd, b->in + c->part_len, sizeof(b->in) - c->part_len,
+                 MSG_DONTWAIT);
+        if (n >= 0 || (errno != EAGAIN && errno != EINTR)
+            || (errno == EAGAIN && (!look || nanoseconds() >= end)))
+            break;
+        sched_yield();
+    }
+    if (end != 0)
+        atomic_fetch_sub(&looking, 1);
+    return n;
+}
+
+/* The same, and the part that had come before; false: the end. */
+static bool take(struct agent_conn *c, struct buffers *b, bool look,
+                 size_t *len, size_t *n_whole)
 {
     ssize_t n;
 
     if (c->part_len > 0)
         memcpy(b->in, c->part, c->part_len);
-    do
-        n = recv(c->fd, b->in + c->part_len, sizeof(b->in) - c->part_len,
-                 MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    n = receive(c, b, look);
     *len = c->part_len;
     if (n < 0 && errno == EAGAIN) {
         *n_whole = b->requests = 0;
@@ -293,36 +331,9 @@ static bool tell_next(struct agent_conn *c)
 }
 
 /*
- * A client that asks one thing after the other does so at once: to look for
- * a moment costs less than to be woken up, unless it is the client who needs
- * this core.
- */
-static bool more_soon(const struct agent_conn *c)
-{
-    static atomic_uint looking;
-    struct timespec began, now;
-    bool more = false;
-    uint8_t octet;
-
-    clock_gettime(CLOCK_MONOTONIC, &began);
-    if (atomic_fetch_add(&looking, 1) == 0) {
-        do {
-            more = recv(c->fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
-            if (!more)
-                sched_yield();
-            clock_gettime(CLOCK_MONOTONIC, &now);
-        } while (!more
-                 && (now.tv_sec - began.tv_sec) * 1000000000L + now.tv_nsec
-                            - began.tv_nsec
-                        < LOOK_NS);
-    }
-    atomic_fetch_sub(&looking, 1);
-    return more;
-}
-
-/*
- * Its reader is this thread until the next one is told: after the answer,
- * where there is one request at a time, or else before all is done.
+ * Its reader is this thread until the next one is told: after the answers,
+ * where there is one request at a time, or where they are quick, since another
+ * worker would cost more than he does; or else before all is done.
  */
 static void readable(struct agent_conn *c, struct buffers *b)
 {
@@ -331,7 +342,7 @@ static void readable(struct agent_conn *c, struct buffers *b)
 
     atomic_fetch_add(&c->refs, 1);
     while (go_on) {
-        if (!take(c, b, &len, &n_whole)) {
+        if (!take(c, b, turn > 0, &len, &n_whole)) {
             OPENSSL_cleanse(b->in, len);
             unref(c);
             break;
@@ -339,16 +350,12 @@ static void readable(struct agent_conn *c, struct buffers *b)
         if (b->requests > 1)
             c->several = true;
         turn += n_whole;
-        go_on = !c->several && n_whole > 0 && turn < TURN;
+        go_on = n_whole > 0 && turn < TURN
+                && (!c->several || atomic_load(&c->usual_ns) < QUICK_NS);
         if (!go_on && !tell_next(c))
             unref(c); /* nobody will be its reader */
         work_all(c, b, n_whole);
         OPENSSL_cleanse(b->in, len);
-        if (go_on && !more_soon(c)) {
-            go_on = false;
-            if (!tell_next(c))
-                unref(c);
-        }
     }
     unref(c);
 }

@@ -18,6 +18,8 @@ struct bare {
     void *dl;
     CK_FUNCTION_LIST *p11;
     CK_SLOT_ID slot;
+    bool owner; /* it has initialized the module, and logged in: */
+    CK_SESSION_HANDLE anchor; /* the login is lost with the last session */
 };
 
 struct bare_signer {
@@ -57,7 +59,30 @@ static bool slot_find(struct bare *b, const char *label)
     return false;
 }
 
-struct bare *bare_open(const char *module, const char *label)
+static bool session_open(const struct bare *b, CK_SESSION_HANDLE *s)
+{
+    return check(
+        "C_OpenSession",
+        b->p11->C_OpenSession(b->slot, CKF_SERIAL_SESSION, NULL, NULL, s));
+}
+
+static bool initialize(struct bare *b)
+{
+    CK_C_INITIALIZE_ARGS args = { .flags = CKF_OS_LOCKING_OK };
+
+    b->owner = check("C_Initialize", b->p11->C_Initialize(&args));
+    return b->owner;
+}
+
+static bool login(struct bare *b, const char *pin)
+{
+    return session_open(b, &b->anchor)
+           && check("C_Login", b->p11->C_Login(b->anchor, CKU_USER,
+                                               (CK_UTF8CHAR *)(uintptr_t)pin,
+                                               strlen(pin)));
+}
+
+struct bare *bare_open(const char *module, const char *label, const char *pin)
 {
     struct bare *b = calloc(1, sizeof(*b));
     CK_C_GetFunctionList get = NULL;
@@ -72,7 +97,8 @@ struct bare *bare_open(const char *module, const char *label)
         bare_close(b);
         return NULL;
     }
-    if (!slot_find(b, label)) {
+    if ((pin != NULL && !initialize(b)) || !slot_find(b, label)
+        || (pin != NULL && !login(b, pin))) {
         bare_close(b);
         return NULL;
     }
@@ -83,6 +109,8 @@ void bare_close(struct bare *b)
 {
     if (b == NULL)
         return;
+    if (b->owner)
+        (void)b->p11->C_Finalize(NULL);
     if (b->dl != NULL)
         dlclose(b->dl);
     free(b);
@@ -109,23 +137,48 @@ static bool key_find(struct bare_signer *s, const char *label)
     return ok && n == 1;
 }
 
+static bool secret_make(struct bare_signer *s)
+{
+    CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_GENERIC_SECRET;
+    CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+    CK_BYTE value[32] = { 1 };
+    CK_ATTRIBUTE tmpl[] = {
+        { CKA_CLASS, &cls, sizeof(cls) },
+        { CKA_KEY_TYPE, &type, sizeof(type) },
+        { CKA_TOKEN, &no, sizeof(no) },
+        { CKA_SENSITIVE, &yes, sizeof(yes) },
+        { CKA_EXTRACTABLE, &no, sizeof(no) },
+        { CKA_SIGN, &yes, sizeof(yes) },
+        { CKA_VALUE, value, sizeof(value) },
+    };
+
+    return check("C_CreateObject",
+                 s->p11->C_CreateObject(s->session, tmpl,
+                                        sizeof(tmpl) / sizeof(tmpl[0]),
+                                        &s->key));
+}
+
 struct bare_signer *bare_signer_new(const struct bare *b, const char *label,
                                     enum bare_mech mech,
                                     const unsigned char *tbs, size_t tbs_len)
 {
+    static const CK_MECHANISM_TYPE types[] = {
+        [BARE_ECDSA] = CKM_ECDSA,
+        [BARE_RSA_PKCS1] = CKM_RSA_PKCS,
+        [BARE_HMAC_SHA256] = CKM_SHA256_HMAC,
+    };
     struct bare_signer *s = calloc(1, sizeof(*s));
 
     if (s == NULL)
         return NULL;
     s->p11 = b->p11;
-    s->mech.mechanism = mech == BARE_ECDSA ? CKM_ECDSA : CKM_RSA_PKCS;
+    s->mech.mechanism = types[mech];
     s->tbs = (CK_BYTE *)(uintptr_t)tbs;
     s->tbs_len = tbs_len;
     s->session = CK_INVALID_HANDLE;
-    if (!check("C_OpenSession",
-               s->p11->C_OpenSession(b->slot, CKF_SERIAL_SESSION, NULL, NULL,
-                                     &s->session))
-        || !key_find(s, label)) {
+    if (!session_open(b, &s->session)
+        || !(mech == BARE_HMAC_SHA256 ? secret_make(s) : key_find(s, label))) {
         bare_signer_free(s);
         return NULL;
     }

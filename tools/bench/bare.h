@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bare: the least that a program must do to sign with a token, to compare the
- * provider with.  The module must be initialized and the user logged in by
- * somebody else in this process: both are the process's, not the caller's.
+ * provider or the agent with.  Without a PIN, the module must be initialized
+ * and the user logged in by somebody else in this process: both are the
+ * process's, not the caller's.
  */
 #ifndef BARE_H
 #define BARE_H
@@ -10,18 +11,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum bare_mech { BARE_ECDSA, BARE_RSA_PKCS1 };
+enum bare_mech { BARE_ECDSA, BARE_RSA_PKCS1, BARE_HMAC_SHA256 };
 
 struct bare;
 struct bare_signer;
 
 /* NULL on failure, which stderr tells. */
-struct bare *bare_open(const char *module, const char *label);
+struct bare *bare_open(const char *module, const char *label, const char *pin);
 void bare_close(struct bare *b);
 
 /*
  * A session of its own, for one thread; signs the same tbs, which is borrowed,
- * again and again with the private key of that label.
+ * again and again with the private key of that label; or an HMAC, with a secret
+ * that is made.
  */
 struct bare_signer *bare_signer_new(const struct bare *b, const char *label,
                                     enum bare_mech mech,

@@ -15,15 +15,23 @@ static void usage(FILE *f)
 {
     fputs("usage: capif-bench --module PATH --label TOKEN [OPTIONS]\n"
           "       capif-bench [OPTIONS] software\n"
+          "       capif-bench --module PATH --label TOKEN --remote PATH\n"
+          "                   --agent SOCKET --pin-file PATH [OPTIONS] agent\n"
           "\n"
           "  --seconds N     length of a slice (0.25)\n"
           "  --pairs N       slices of each kind (9)\n"
-          "  --threads LIST  numbers of threads (1,2,8; software: 1)\n"
-          "  --only NAME     ecdsa or rsa; for software: digest-fetch,\n"
+          "  --threads LIST  numbers of threads (1,2,8; software: 1; agent: "
+          "1,8)\n"
+          "  --only NAME     ecdsa or rsa; for agent: hmac or ecdsa; for "
+          "software: digest-fetch,\n"
           "                  digest, ecdsa, ecdsa-init, x25519, p256, rsa, "
           "tls\n"
           "  --module PATH   the PKCS#11 module that OPENSSL_CONF names\n"
-          "  --label TOKEN   the token's label; its keys: ecdsa and rsa\n",
+          "  --label TOKEN   the token's label; its keys: ecdsa and rsa\n"
+          "  --remote PATH   p11-kit's client module; its server has the same "
+          "token\n"
+          "  --agent SOCKET  capif-hsmd's, with the same token\n"
+          "  --pin-file PATH the user PIN of it\n",
           f);
 }
 
@@ -114,9 +122,34 @@ static bool take(int option, const char *text, struct bench_options *o)
     case 'l':
         o->label = text;
         return true;
+    case 'r':
+        o->remote = text;
+        return true;
+    case 'a':
+        o->agent = text;
+        return true;
+    case 'i':
+        o->pin_file = text;
+        return true;
     default:
         return false;
     }
+}
+
+/* The function of that name, if all that it needs is there. */
+static bool (*mode(const char *name,
+                   const struct bench_options *o))(const struct bench_options *)
+{
+    bool token = o->module != NULL && o->label != NULL;
+
+    if (name == NULL)
+        return token ? bench_token : NULL;
+    if (strcmp(name, "software") == 0)
+        return bench_software;
+    if (strcmp(name, "agent") == 0 && token && o->remote != NULL
+        && o->agent != NULL && o->pin_file != NULL)
+        return bench_agent;
+    return NULL;
 }
 
 int main(int argc, char **argv)
@@ -128,11 +161,14 @@ int main(int argc, char **argv)
         { "only", required_argument, NULL, 'o' },
         { "module", required_argument, NULL, 'm' },
         { "label", required_argument, NULL, 'l' },
+        { "remote", required_argument, NULL, 'r' },
+        { "agent", required_argument, NULL, 'a' },
+        { "pin-file", required_argument, NULL, 'i' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     struct bench_options o = { .seconds = 0.25, .pairs = 9 };
-    bool software;
+    bool (*run)(const struct bench_options *);
     int c;
 
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -145,10 +181,10 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    software = argc - optind == 1 && strcmp(argv[optind], "software") == 0;
-    if (!software && (argc != optind || o.module == NULL || o.label == NULL)) {
+    run = argc - optind > 1 ? NULL : mode(argv[optind], &o);
+    if (run == NULL) {
         usage(stderr);
         return 1;
     }
-    return (software ? bench_software(&o) : bench_token(&o)) ? 0 : 1;
+    return run(&o) ? 0 : 1;
 }

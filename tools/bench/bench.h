@@ -15,7 +15,9 @@
 
 struct bench_options {
     const char *module, *label, *only; /* only may be NULL: everything */
-    double seconds;                    /* a slice's */
+    /* For bench_agent(): p11-kit's client module, the agent's socket. */
+    const char *remote, *agent, *pin_file;
+    double seconds; /* a slice's */
     size_t pairs;
     size_t threads[BENCH_LIST_MAX];
     size_t n_threads; /* 0: the mode's own choice */
@@ -25,6 +27,8 @@ struct bench_options {
 bool bench_token(const struct bench_options *o);
 /* Software keys: OPENSSL_CONF against the default provider alone. */
 bool bench_software(const struct bench_options *o);
+/* hsm/ and the agent: the module in process, by p11-kit and by the agent. */
+bool bench_agent(const struct bench_options *o);
 
 bool bench_wanted(const struct bench_options *o, const char *name);
 /* What failed, and OpenSSL's queue of this thread; returns false. */

@@ -1,38 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads live through all slices of a duel: what OpenSSL or a module makes
- * for each thread at its first use is then paid in the first round, which
- * does not count.
+ * Each side has workers of its own, who live through all slices of a duel:
+ * what OpenSSL or a module makes for each thread at its first use is then paid
+ * in the first round, which does not count.
  */
 #include "duel.h"
 
 #include <openssl/err.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
-
-struct duel {
-    const struct duel_plan *plan;
-    const struct duel_side *sides;
-    pthread_barrier_t gate; /* passed when a slice starts and when it ends */
-    atomic_bool stop;
-    const struct duel_side *turn; /* written between slices; NULL: go home */
-};
+#include <unistd.h>
 
 struct worker {
     struct duel *duel;
+    size_t side, n;
     pthread_t thread;
-    size_t n;
+    pid_t pid; /* 0: it is a thread */
     /* Written within slices, read between them. */
     size_t count;
     bool failed;
 };
 
+/* In memory that forked workers share. */
+struct duel {
+    const struct duel_plan *plan;
+    const struct duel_side *sides;
+    /* Of a side: passed when a slice of it starts and when it ends. */
+    pthread_barrier_t gates[DUEL_SIDES_MAX];
+    atomic_bool stop;
+    bool over; /* written between slices: go home */
+    size_t size;
+    struct worker workers[]; /* of one side after the other */
+};
+
 static void slice_work(struct worker *w)
 {
-    const struct duel_side *side = w->duel->turn;
+    const struct duel_side *side = &w->duel->sides[w->side];
     void *state = side->states[w->n];
     size_t count = 0;
 
@@ -50,13 +60,14 @@ static void slice_work(struct worker *w)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
+    pthread_barrier_t *gate = &w->duel->gates[w->side];
 
     for (;;) {
-        pthread_barrier_wait(&w->duel->gate);
-        if (w->duel->turn == NULL)
+        pthread_barrier_wait(gate);
+        if (w->duel->over)
             return NULL;
         slice_work(w);
-        pthread_barrier_wait(&w->duel->gate);
+        pthread_barrier_wait(gate);
     }
 }
 
@@ -77,20 +88,19 @@ static void sleep_for(double seconds)
 }
 
 /* One slice of one side: its rate, negative if an operation failed. */
-static double slice_rate(struct duel *d, struct worker *workers,
-                         const struct duel_side *side)
+static double slice_rate(struct duel *d, size_t side)
 {
+    const struct worker *workers = d->workers + side * d->plan->n_threads;
     bool failed = false;
     double start, took;
     size_t count = 0;
 
-    d->turn = side;
     atomic_store(&d->stop, false);
     start = now(); /* the workers wait already, so that this isn't early */
-    pthread_barrier_wait(&d->gate);
+    pthread_barrier_wait(&d->gates[side]);
     sleep_for(d->plan->seconds);
     atomic_store(&d->stop, true);
-    pthread_barrier_wait(&d->gate);
+    pthread_barrier_wait(&d->gates[side]);
     took = now() - start;
     for (size_t i = 0; i < d->plan->n_threads; i++) {
         count += workers[i].count;
@@ -137,14 +147,14 @@ static void evaluate(const struct duel_plan *p, double *rates, double *ratios,
     }
 }
 
-static bool all_rounds(struct duel *d, struct worker *workers, double *rates)
+static bool all_rounds(struct duel *d, double *rates)
 {
     const struct duel_plan *p = d->plan;
     double rate;
 
     for (size_t i = 0; i <= p->pairs; i++) {
         for (size_t s = 0; s < p->n_sides; s++) {
-            rate = slice_rate(d, workers, &d->sides[s]);
+            rate = slice_rate(d, s);
             if (rate < 0)
                 return false;
             if (i > 0) /* the first round warms up */
@@ -154,53 +164,110 @@ static bool all_rounds(struct duel *d, struct worker *workers, double *rates)
     return true;
 }
 
+/* ---- workers ---- */
+
+static bool start_process(struct worker *w)
+{
+    pid_t parent = getpid();
+
+    w->pid = fork();
+    if (w->pid != 0)
+        return w->pid > 0;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent)
+        worker_main(w);
+    _exit(0);
+}
+
 /*
  * Workers that have started can't be called back before all are at the gate,
  * and without one of them there is nothing to tell: the program ends.
  */
-static void start(struct duel *d, struct worker *workers)
+static void start_side(struct duel *d, size_t side)
 {
-    pthread_barrier_init(&d->gate, NULL, (unsigned)d->plan->n_threads + 1);
-    atomic_init(&d->stop, false);
     for (size_t i = 0; i < d->plan->n_threads; i++) {
-        workers[i].duel = d;
-        workers[i].n = i;
-        if (pthread_create(&workers[i].thread, NULL, worker_main, &workers[i])
-            != 0) {
-            fprintf(stderr, "error: can't start %zu threads\n",
-                    d->plan->n_threads);
-            exit(1);
-        }
+        struct worker *w = &d->workers[side * d->plan->n_threads + i];
+
+        w->duel = d;
+        w->side = side;
+        w->n = i;
+        if (d->sides[side].apart
+                ? start_process(w)
+                : pthread_create(&w->thread, NULL, worker_main, w) == 0)
+            continue;
+        fprintf(stderr, "error: can't start %zu workers\n", d->plan->n_threads);
+        exit(1);
     }
 }
 
-static void finish(struct duel *d, struct worker *workers)
+/* Processes first, while there are no other threads. */
+static void start(struct duel *d)
 {
-    d->turn = NULL;
-    pthread_barrier_wait(&d->gate);
-    for (size_t i = 0; i < d->plan->n_threads; i++)
-        pthread_join(workers[i].thread, NULL);
-    pthread_barrier_destroy(&d->gate);
+    pthread_barrierattr_t shared;
+
+    pthread_barrierattr_init(&shared);
+    pthread_barrierattr_setpshared(&shared, PTHREAD_PROCESS_SHARED);
+    for (size_t s = 0; s < d->plan->n_sides; s++)
+        pthread_barrier_init(&d->gates[s], &shared,
+                             (unsigned)d->plan->n_threads + 1);
+    pthread_barrierattr_destroy(&shared);
+    for (int apart = 1; apart >= 0; apart--) {
+        for (size_t s = 0; s < d->plan->n_sides; s++)
+            if (d->sides[s].apart == (apart == 1))
+                start_side(d, s);
+    }
+}
+
+static void finish(struct duel *d)
+{
+    d->over = true;
+    for (size_t s = 0; s < d->plan->n_sides; s++)
+        pthread_barrier_wait(&d->gates[s]);
+    for (size_t i = 0; i < d->plan->n_sides * d->plan->n_threads; i++) {
+        if (d->workers[i].pid != 0)
+            (void)waitpid(d->workers[i].pid, NULL, 0);
+        else
+            pthread_join(d->workers[i].thread, NULL);
+    }
+    for (size_t s = 0; s < d->plan->n_sides; s++)
+        pthread_barrier_destroy(&d->gates[s]);
+}
+
+static struct duel *duel_new(const struct duel_plan *plan,
+                             const struct duel_side *sides)
+{
+    size_t size = sizeof(struct duel)
+                  + plan->n_sides * plan->n_threads * sizeof(struct worker);
+    struct duel *d = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (d == MAP_FAILED)
+        return NULL;
+    d->plan = plan;
+    d->sides = sides;
+    d->size = size;
+    atomic_init(&d->stop, false);
+    return d;
 }
 
 bool duel_run(const struct duel_plan *plan, const struct duel_side *sides,
               struct duel_result *results)
 {
     size_t n = plan->n_sides * plan->pairs;
-    struct duel d = { .plan = plan, .sides = sides };
-    struct worker *workers = calloc(plan->n_threads, sizeof(*workers));
+    struct duel *d = duel_new(plan, sides);
     double *rates = calloc(n, sizeof(*rates));
     double *ratios = calloc(n, sizeof(*ratios));
     bool ok = false;
 
-    if (workers != NULL && rates != NULL && ratios != NULL) {
-        start(&d, workers);
-        ok = all_rounds(&d, workers, rates);
-        finish(&d, workers);
+    if (d != NULL && rates != NULL && ratios != NULL) {
+        start(d);
+        ok = all_rounds(d, rates);
+        finish(d);
     }
     if (ok)
         evaluate(plan, rates, ratios, results);
-    free(workers);
+    if (d != NULL)
+        munmap(d, d->size);
     free(rates);
     free(ratios);
     return ok;

@@ -17,6 +17,8 @@
 struct duel_side {
     bool (*run)(void *state); /* once; by one thread per state */
     void **states;            /* one for each thread */
+    bool apart; /* by a process per state, in place of threads of this one;
+                   these are forked at the start */
 };
 
 struct duel_plan {

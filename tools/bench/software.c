@@ -326,8 +326,9 @@ static bool contest(const struct operation *op, const struct bench_options *o,
                     const struct fixture *fix)
 {
     void *states[2][BENCH_THREADS_MAX] = { { NULL } };
-    const struct duel_side sides[] = { { op->run, states[0] },
-                                       { op->run, states[1] } };
+    const struct duel_side sides[] = { { .run = op->run, .states = states[0] },
+                                       { .run = op->run,
+                                         .states = states[1] } };
     const struct duel_plan plan = { 2, n_threads, o->pairs, o->seconds };
     struct duel_result r[2];
     bool ok = true;

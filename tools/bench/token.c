@@ -167,9 +167,10 @@ static bool contest_run(struct contest *c, const struct bench_options *o,
                         size_t n_threads)
 {
     const struct duel_side sides[N_SIDES] = {
-        [BARE] = { bare_sign, c->states[BARE] },
-        [SIGN] = { evp_sign, c->states[SIGN] },
-        [DIGEST_SIGN] = { evp_digest_sign, c->states[DIGEST_SIGN] },
+        [BARE] = { .run = bare_sign, .states = c->states[BARE] },
+        [SIGN] = { .run = evp_sign, .states = c->states[SIGN] },
+        [DIGEST_SIGN] = { .run = evp_digest_sign,
+                          .states = c->states[DIGEST_SIGN] },
     };
     const struct duel_plan plan = { N_SIDES, n_threads, o->pairs, o->seconds };
     struct duel_result r[N_SIDES];
@@ -196,7 +197,7 @@ static bool contest(const struct kind *kind, const struct bench_options *o,
 
     /* The first key's loading initializes the module, and logs in. */
     ok = (c.key = key_load(kind->name)) != NULL
-         && (*b != NULL || (*b = bare_open(o->module, o->label)) != NULL);
+         && (*b != NULL || (*b = bare_open(o->module, o->label, NULL)) != NULL);
     for (size_t i = 0; ok && i < n; i++) {
         while (ok && made < threads[i])
             ok = contest_thread(&c, *b, made++);
