@@ -153,7 +153,7 @@ static void add_cert(struct agent_reply *r, const struct hsm_object *o)
 
 /*
  * Objects from `from` on, as many as a message holds; private keys that the
- * client may not use are passed over.  items[0] says where to go on.
+ * client may not use are passed over.  items[3] says where to go on.
  */
 static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
                                    uint64_t from)
@@ -185,7 +185,7 @@ static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
     if (st == HSM_OK && shown == 0 && from == 0)
         return agent_refuse(c, AGENT_ALL, (char *)r->objs[0].key->label,
                             r->objs[0].key->label_len);
-    r->items[0] = wire_num(i < r->n_objs ? i : 0);
+    r->items[3] = wire_num(i < r->n_objs ? i : 0);
     return st;
 }
 
