@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RANDOM_MAX  4096
-#define REPLY_MAX   (WIRE_MAX - 1024) /* leave room for what is around it */
-#define OBJECTS_MAX ((WIRE_ITEMS - 4) / WIRE_OBJECT)
+#define RANDOM_MAX   4096
+#define REPLY_MAX    (WIRE_MAX - 1024) /* leave room for what is around it */
+#define NAME_MAX_LEN 4096              /* octets of a new key's URI */
+#define OBJECTS_MAX  ((WIRE_ITEMS - 4) / WIRE_OBJECT)
 
 /* Arguments of a request. */
 #define ARG(i) (m->items[2 + (i)])
@@ -151,13 +152,32 @@ static void add_cert(struct agent_reply *r, const struct hsm_object *o)
         add(r, none);
 }
 
+static size_t object_size(const struct hsm_object *o)
+{
+    return o->key != NULL ? o->key->info.a_len + o->key->info.b_len
+                                + o->key->id_len + o->key->label_len
+                          : o->der_len;
+}
+
+/* Nothing is shown, since it was denied, or since no message holds it. */
+static enum hsm_status none_shown(struct agent_conn *c,
+                                  const struct hsm_object *denied)
+{
+    return denied != NULL
+               ? agent_refuse(c, AGENT_ALL, (char *)denied->key->label,
+                              denied->key->label_len)
+               : hsm_fail(HSM_ERR_NOT_FOUND, "nothing that a message holds");
+}
+
 /*
  * Objects from `from` on, as many as a message holds; private keys that the
- * client may not use are passed over.  items[3] says where to go on.
+ * client may not use are passed over, and what is too large for any message.
+ * items[3] says where to go on.
  */
 static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
                                    uint64_t from)
 {
+    const struct hsm_object *denied = NULL;
     size_t shown = 0, size = 0, i = (size_t)from;
     enum hsm_status st = HSM_OK;
 
@@ -166,15 +186,16 @@ static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
         const struct hsm_object *o = &r->objs[i];
         unsigned uses = 0;
 
+        if (object_size(o) > REPLY_MAX)
+            continue;
         if (o->cls == HSM_PRIVATE
             && (uses = agent_uses(c->agent, c->uid, (char *)o->key->label,
                                   o->key->label_len))
-                   == 0)
+                   == 0) {
+            denied = o;
             continue;
-        size += o->key != NULL ? o->key->info.a_len + o->key->info.b_len
-                                     + o->key->id_len + o->key->label_len
-                               : o->der_len;
-        if (size > REPLY_MAX && shown > 0)
+        }
+        if ((size += object_size(o)) > REPLY_MAX)
             break;
         if (o->cls == HSM_CERT)
             add_cert(r, o);
@@ -183,8 +204,7 @@ static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
         shown++;
     }
     if (st == HSM_OK && shown == 0 && from == 0)
-        return agent_refuse(c, AGENT_ALL, (char *)r->objs[0].key->label,
-                            r->objs[0].key->label_len);
+        return none_shown(c, denied);
     r->items[3] = wire_num(i < r->n_objs ? i : 0);
     return st;
 }
@@ -256,6 +276,8 @@ static enum hsm_status do_generate(struct agent_conn *c,
     if (ARG(0).num >= HSM_KEY_TYPES || ARG(1).num > HSM_CURVE_P521
         || ARG(2).num > 16384 || ARG(3).num > 15)
         return hsm_fail(HSM_ERR_PARAM, "no such key");
+    if (ARG(4).len > NAME_MAX_LEN) /* what it names is to be answered */
+        return hsm_fail(HSM_ERR_PARAM, "too long for a key's URI");
     if ((r->objs = calloc(1, sizeof(*r->objs))) == NULL
         || (uri = wire_string(&ARG(4))) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");

@@ -171,10 +171,18 @@ static void flush(struct agent_conn *c, struct buffers *b)
 static void answer(struct agent_conn *c, struct buffers *b, uint64_t number,
                    const struct wire_item *items, size_t n)
 {
+    const struct wire_item sorry[] = { wire_num(number),
+                                       wire_num(HSM_ERR_DEVICE),
+                                       wire_text("too much for a message") };
     size_t len = wire_size(items, n);
 
     if (number == 0)
         return;
+    if (len == 0) {
+        items = sorry;
+        n = 3;
+        len = wire_size(items, n);
+    }
     if (len > sizeof(b->out) - b->out_len)
         flush(c, b);
     wire_encode(items, n, b->out + b->out_len);
