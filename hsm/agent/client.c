@@ -94,10 +94,26 @@ static enum hsm_status key_take(struct hsm *h, const struct agent_answer *a,
     return HSM_OK;
 }
 
+/* What an agent may say of an object. */
+static bool is_object(const struct wire_item *it)
+{
+    if (it[0].num == HSM_CERT)
+        return true;
+    return (it[0].num == HSM_PRIVATE || it[0].num == HSM_PUBLIC)
+           && it[2].num < HSM_KEY_TYPES && it[3].num <= HSM_CURVE_P521;
+}
+
+static enum hsm_status no_sense(void)
+{
+    return hsm_fail(HSM_ERR_SESSION, "agent: an answer of no sense");
+}
+
 static enum hsm_status object_take(struct hsm *h, const struct agent_answer *a,
                                    const struct wire_item *it,
                                    struct hsm_object *out)
 {
+    if (!is_object(it))
+        return no_sense();
     out->cls = (unsigned)it[0].num;
     if (out->cls != HSM_CERT)
         return key_take(h, a, it, &out->key);
@@ -133,6 +149,8 @@ static enum hsm_status find_some(struct hsm *h, const char *uri,
         if ((st = object_take(h, &a, &a.msg.items[i], &all[*n])) == HSM_OK)
             ++*n;
     }
+    if (st == HSM_OK && a.msg.items[3].num != 0 && a.msg.items[3].num <= *from)
+        st = no_sense(); /* or it would go on forever */
     *from = a.msg.items[3].num;
 out:
     agent_answer_free(&a);
@@ -319,7 +337,9 @@ enum hsm_status agent_generate(struct hsm *h, enum hsm_key_type type,
         agent_ask(h, AGENT_ANY, WIRE_GENERATE, ITEMS(items), &a);
 
     if (st == HSM_OK)
-        st = key_take(h, &a, &a.msg.items[3], out);
+        st = is_object(&a.msg.items[3]) && a.msg.items[3].num != HSM_CERT
+                 ? key_take(h, &a, &a.msg.items[3], out)
+                 : no_sense();
     agent_answer_free(&a);
     return st;
 }

@@ -295,7 +295,7 @@ static enum hsm_status dial(const char *path, int *out)
     int fd;
 
     if (strlen(path) >= sizeof(to.sun_path))
-        return hsm_fail(HSM_ERR_CONFIG, "%s: too long for a socket", path);
+        return hsm_fail(HSM_ERR_CONFIG, "too long for a socket: %s", path);
     strcpy(to.sun_path, path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
