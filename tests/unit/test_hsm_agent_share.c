@@ -70,7 +70,11 @@ static void test_fork(void **state)
 /* ---- threads ---- */
 
 #define N_THREADS 8
-#define N_OPS     1000
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define N_OPS 200
+#else
+#define N_OPS 1000
+#endif
 
 struct crowd {
     struct hsm *h;
