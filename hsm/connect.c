@@ -374,8 +374,7 @@ void hsm_close(struct hsm *h)
     while (*p != h)
         p = &(*p)->next;
     *p = h->next;
-    if (!hsm_exiting())
-        h->be->close(h);
+    h->be->close(h);
     pthread_mutex_unlock(&connecting);
     release(h);
 }

@@ -133,6 +133,17 @@ struct agent_reply {
     char **uris;
 };
 
+/* Arguments of a request. */
+#define ARG(i)      (m->items[2 + (i)])
+#define OBJECTS_MAX ((WIRE_ITEMS - 4) / WIRE_OBJECT) /* in one answer */
+
+void agent_add(struct agent_reply *r, struct wire_item item);
+/* The items of an object; a private key gets a number. */
+enum hsm_status agent_add_object(struct agent_conn *c, struct agent_reply *r,
+                                 unsigned cls, struct hsm_key *key,
+                                 unsigned uses) HSM_CHECK;
+enum hsm_status agent_do_find(struct agent_conn *c, const struct wire_msg *m,
+                              struct agent_reply *r) HSM_CHECK;
 /* Do what is asked; m is a request. */
 enum hsm_status agent_request(struct agent_conn *c, const struct wire_msg *m,
                               struct agent_reply *reply);

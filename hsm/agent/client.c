@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's side of hsm.h: what each function asks of the agent.
+ * The agent's side of hsm.h: what is asked of keys and of the token.
  */
 #include "../internal.h"
 
@@ -10,19 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ITEMS(a) (a), sizeof(a) / sizeof((a)[0])
-
-/* A secret as the agent knows it on the present connection. */
-static enum hsm_status secret_item(const struct hsm_secret *s,
-                                   struct wire_item *out)
-{
-    *out = wire_num(s->h);
-    return hsm_secret_live(s);
-}
-
-/* One that the agent has made; it is of the connection that said so. */
-static enum hsm_status secret_take(struct hsm *h, const struct agent_answer *a,
-                                   size_t len, struct hsm_secret **out)
+enum hsm_status agent_secret_take(struct hsm *h, const struct agent_answer *a,
+                                  size_t len, struct hsm_secret **out)
 {
     enum hsm_status st =
         hsm_secret_new(h, (CK_OBJECT_HANDLE)a->msg.items[3].num, len, out);
@@ -32,110 +21,25 @@ static enum hsm_status secret_take(struct hsm *h, const struct agent_answer *a,
     return st;
 }
 
-/* Ask, twice at the most, for what is a secret of len octets. */
-static enum hsm_status make_once(struct hsm *h, enum wire_op op,
-                                 const struct wire_item *items, size_t n,
-                                 size_t len, struct hsm_secret **out)
+enum hsm_status agent_make(struct hsm *h, unsigned epoch, enum wire_op op,
+                           const struct wire_item *items, size_t n, size_t len,
+                           struct hsm_secret **out)
 {
     struct agent_answer a;
-    enum hsm_status st = agent_ask(h, op, items, n, &a);
+    enum hsm_status st = agent_ask(h, epoch, op, items, n, &a);
 
     if (st == HSM_OK)
-        st = secret_take(h, &a, len, out);
+        st = agent_secret_take(h, &a, len, out);
     agent_answer_free(&a);
     return st;
 }
 
-/* ---- secrets ---- */
-
-static enum hsm_status find_secret(struct hsm *h, enum wire_op op,
-                                   const char *uri, struct hsm_secret **out)
-{
-    const struct wire_item items[] = { wire_text(uri) };
-    struct agent_answer a;
-    enum hsm_status st;
-
-    HSM_RETRY(h, st, agent_ask(h, op, ITEMS(items), &a));
-    if (st == HSM_OK)
-        st = secret_take(h, &a, a.msg.items[4].num, out);
-    if (st == HSM_OK)
-        (*out)->token = true;
-    agent_answer_free(&a);
-    return st;
-}
-
-enum hsm_status agent_secret_find(struct hsm *h, const char *uri,
-                                  struct hsm_secret **out)
-{
-    return find_secret(h, WIRE_SECRET_FIND, uri, out);
-}
-
-enum hsm_status agent_kek_find(struct hsm *h, const char *uri,
-                               struct hsm_secret **out)
-{
-    return find_secret(h, WIRE_KEK_FIND, uri, out);
-}
-
-enum hsm_status agent_import(struct hsm *h, const uint8_t *value, size_t len,
-                             enum hsm_travel travel, struct hsm_secret **out)
-{
-    const struct wire_item items[] = { wire_bytes(value, len),
-                                       wire_num(travel) };
-    enum hsm_status st;
-
-    HSM_RETRY(h, st, make_once(h, WIRE_IMPORT, ITEMS(items), len, out));
-    return st;
-}
-
-/* What follows from a secret and octets: nothing to be asked twice, since
- * the secret is lost with its connection. */
-static enum hsm_status follow(struct hsm_secret *key, enum wire_op op,
-                              const uint8_t *p, size_t len,
-                              enum hsm_travel travel, struct hsm_secret **out)
-{
-    struct wire_item items[3] = { { 0 }, wire_bytes(p, len), wire_num(travel) };
-    enum hsm_status st = secret_item(key, &items[0]);
-
-    return st == HSM_OK
-               ? make_once(key->hsm, op, ITEMS(items), HSM_MAC_LEN, out)
-               : st;
-}
-
-enum hsm_status agent_derive(struct hsm_secret *key, const uint8_t *msg,
-                             size_t len, enum hsm_travel travel,
-                             struct hsm_secret **out)
-{
-    return follow(key, WIRE_DERIVE, msg, len, travel, out);
-}
-
-enum hsm_status agent_extract(struct hsm_secret *key, const uint8_t *salt,
-                              size_t len, enum hsm_travel travel,
-                              struct hsm_secret **out)
-{
-    return follow(key, WIRE_EXTRACT, salt, len, travel, out);
-}
-
-enum hsm_status agent_p_sha256(struct hsm_secret *key, const uint8_t *seed,
-                               size_t len, size_t out_len,
-                               enum hsm_travel travel, struct hsm_secret **out)
-{
-    struct wire_item items[4] = {
-        { 0 }, wire_bytes(seed, len), wire_num(out_len), wire_num(travel)
-    };
-    enum hsm_status st = secret_item(key, &items[0]);
-
-    return st == HSM_OK
-               ? make_once(key->hsm, WIRE_P_SHA256, ITEMS(items), out_len, out)
-               : st;
-}
-
-/* Octets that the agent answers with; *len is the room on entry. */
-static enum hsm_status bytes(struct hsm *h, enum wire_op op,
-                             const struct wire_item *items, size_t n,
-                             uint8_t *out, size_t *len)
+enum hsm_status agent_bytes(struct hsm *h, unsigned epoch, enum wire_op op,
+                            const struct wire_item *items, size_t n,
+                            uint8_t *out, size_t *len)
 {
     struct agent_answer a;
-    enum hsm_status st = agent_ask(h, op, items, n, &a);
+    enum hsm_status st = agent_ask(h, epoch, op, items, n, &a);
 
     if (st == HSM_OK && a.msg.items[3].len > *len)
         st = hsm_fail(HSM_ERR_BUFFER, "%zu octets for %zu", *len,
@@ -146,65 +50,6 @@ static enum hsm_status bytes(struct hsm *h, enum wire_op op,
     }
     agent_answer_free(&a);
     return st;
-}
-
-enum hsm_status agent_mac(struct hsm_secret *key, const uint8_t *msg,
-                          size_t len, uint8_t out[HSM_MAC_LEN])
-{
-    struct wire_item items[2] = { { 0 }, wire_bytes(msg, len) };
-    size_t n = HSM_MAC_LEN;
-    enum hsm_status st = secret_item(key, &items[0]);
-
-    if (st == HSM_OK)
-        st = bytes(key->hsm, WIRE_MAC, ITEMS(items), out, &n);
-    if (st == HSM_OK && n != HSM_MAC_LEN)
-        st = hsm_fail(HSM_ERR_DEVICE, "an HMAC of %zu octets", n);
-    return st;
-}
-
-void agent_destroy(struct hsm_secret *s)
-{
-    const struct wire_item items[] = { wire_num(s->h) };
-
-    if (hsm_secret_alive(s))
-        agent_tell(s->hsm, s->epoch, WIRE_DROP, ITEMS(items));
-}
-
-/* ---- wrapping ---- */
-
-enum hsm_status agent_wrap_aes(struct hsm_secret *kek, struct hsm_secret *s,
-                               uint8_t *out, size_t *len)
-{
-    struct wire_item items[2];
-    enum hsm_status st = secret_item(kek, &items[0]);
-
-    if (st == HSM_OK && (st = secret_item(s, &items[1])) == HSM_OK)
-        st = bytes(kek->hsm, WIRE_WRAP_AES, ITEMS(items), out, len);
-    return st;
-}
-
-enum hsm_status agent_unwrap_aes(struct hsm_secret *kek, const uint8_t *in,
-                                 size_t in_len, enum hsm_travel travel,
-                                 struct hsm_secret **out)
-{
-    struct wire_item items[3] = { { 0 },
-                                  wire_bytes(in, in_len),
-                                  wire_num(travel) };
-    enum hsm_status st = secret_item(kek, &items[0]);
-
-    return st == HSM_OK ? make_once(kek->hsm, WIRE_UNWRAP_AES, ITEMS(items),
-                                    in_len - 8, out)
-                        : st;
-}
-
-enum hsm_status agent_wrap_rsa(struct hsm *h, const uint8_t *n, size_t n_len,
-                               const uint8_t *e, size_t e_len,
-                               struct hsm_secret *s, uint8_t *out, size_t *len)
-{
-    struct wire_item items[3] = { wire_bytes(n, n_len), wire_bytes(e, e_len) };
-    enum hsm_status st = secret_item(s, &items[2]);
-
-    return st == HSM_OK ? bytes(h, WIRE_WRAP_RSA, ITEMS(items), out, len) : st;
 }
 
 /* ---- keys ---- */
@@ -249,10 +94,26 @@ static enum hsm_status key_take(struct hsm *h, const struct agent_answer *a,
     return HSM_OK;
 }
 
+/* What an agent may say of an object. */
+static bool is_object(const struct wire_item *it)
+{
+    if (it[0].num == HSM_CERT)
+        return true;
+    return (it[0].num == HSM_PRIVATE || it[0].num == HSM_PUBLIC)
+           && it[2].num < HSM_KEY_TYPES && it[3].num <= HSM_CURVE_P521;
+}
+
+static enum hsm_status no_sense(void)
+{
+    return hsm_fail(HSM_ERR_SESSION, "agent: an answer of no sense");
+}
+
 static enum hsm_status object_take(struct hsm *h, const struct agent_answer *a,
                                    const struct wire_item *it,
                                    struct hsm_object *out)
 {
+    if (!is_object(it))
+        return no_sense();
     out->cls = (unsigned)it[0].num;
     if (out->cls != HSM_CERT)
         return key_take(h, a, it, &out->key);
@@ -272,7 +133,7 @@ static enum hsm_status find_some(struct hsm *h, const char *uri,
                                        wire_num(*from) };
     struct hsm_object *all;
     struct agent_answer a;
-    enum hsm_status st = agent_ask(h, WIRE_FIND, ITEMS(items), &a);
+    enum hsm_status st = agent_ask(h, AGENT_ANY, WIRE_FIND, ITEMS(items), &a);
 
     if (st != HSM_OK)
         goto out;
@@ -288,6 +149,8 @@ static enum hsm_status find_some(struct hsm *h, const char *uri,
         if ((st = object_take(h, &a, &a.msg.items[i], &all[*n])) == HSM_OK)
             ++*n;
     }
+    if (st == HSM_OK && a.msg.items[3].num != 0 && a.msg.items[3].num <= *from)
+        st = no_sense(); /* or it would go on forever */
     *from = a.msg.items[3].num;
 out:
     agent_answer_free(&a);
@@ -331,18 +194,38 @@ static bool is_same(const struct hsm_key *a, const struct hsm_key *b)
            && memcmp(a->info.a, b->info.a, a->info.a_len) == 0;
 }
 
+/* A key's number and its connection, which belong together. */
+static void number_get(struct hsm_key *key, struct wire_item *out,
+                       unsigned *epoch)
+{
+    pthread_mutex_lock(&key->hsm->lock);
+    *epoch = atomic_load(&key->epoch);
+    *out = wire_num(atomic_load(&key->h));
+    pthread_mutex_unlock(&key->hsm->lock);
+}
+
+/* That of found becomes key's. */
+static void number_move(struct hsm_key *key, struct hsm_key *found)
+{
+    pthread_mutex_lock(&key->hsm->lock);
+    atomic_store(&key->h, atomic_load(&found->h));
+    atomic_store(&key->epoch, atomic_load(&found->epoch));
+    atomic_store(&found->epoch, 0);
+    pthread_mutex_unlock(&key->hsm->lock);
+}
+
 /* The key as the agent knows it, found again on another connection. */
-static enum hsm_status key_item(struct hsm_key *key, struct wire_item *out)
+static enum hsm_status key_item(struct hsm_key *key, struct wire_item *out,
+                                unsigned *epoch)
 {
     struct hsm_object *objs = NULL;
     size_t n = 0, i = 0;
     char *uri;
     enum hsm_status st;
 
-    if (atomic_load(&key->epoch) == atomic_load(&key->hsm->epoch)) {
-        *out = wire_num(atomic_load(&key->h));
+    number_get(key, out, epoch);
+    if (*epoch == atomic_load(&key->hsm->epoch))
         return HSM_OK;
-    }
     if ((uri = hsm_key_uri(key)) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     st = find_once(key->hsm, uri, HSM_PRIVATE, &objs, &n);
@@ -350,11 +233,9 @@ static enum hsm_status key_item(struct hsm_key *key, struct wire_item *out)
         i++;
     if (st == HSM_OK && i == n)
         st = hsm_fail(HSM_ERR_NOT_FOUND, "the key is no longer in the token");
-    if (st == HSM_OK) { /* its number becomes ours */
-        *out = wire_num(atomic_load(&objs[i].key->h));
-        atomic_store(&key->h, out->num);
-        atomic_store(&key->epoch, atomic_load(&objs[i].key->epoch));
-        atomic_store(&objs[i].key->epoch, 0);
+    if (st == HSM_OK) {
+        number_get(objs[i].key, out, epoch);
+        number_move(key, objs[i].key);
     }
     hsm_objects_free(objs, n);
     free(uri);
@@ -381,10 +262,12 @@ static enum hsm_status sign_once(struct hsm_key *key,
         wire_num(p->salt_len),
         wire_bytes(tbs, tbs_len),
     };
-    enum hsm_status st = key_item(key, &items[0]);
+    unsigned epoch = 0;
+    enum hsm_status st = key_item(key, &items[0], &epoch);
 
-    return st == HSM_OK ? bytes(key->hsm, WIRE_SIGN, ITEMS(items), sig, len)
-                        : st;
+    return st == HSM_OK
+               ? agent_bytes(key->hsm, epoch, WIRE_SIGN, ITEMS(items), sig, len)
+               : st;
 }
 
 enum hsm_status agent_sign(struct hsm_key *key, const struct hsm_sign_params *p,
@@ -405,10 +288,11 @@ static enum hsm_status unwrap_once(struct hsm_key *key, const uint8_t *in,
     struct wire_item items[4] = {
         { 0 }, wire_bytes(in, in_len), wire_num(secret_len), wire_num(travel)
     };
-    enum hsm_status st = key_item(key, &items[0]);
+    unsigned epoch = 0;
+    enum hsm_status st = key_item(key, &items[0], &epoch);
 
-    return st == HSM_OK ? make_once(key->hsm, WIRE_UNWRAP_RSA, ITEMS(items),
-                                    secret_len, out)
+    return st == HSM_OK ? agent_make(key->hsm, epoch, WIRE_UNWRAP_RSA,
+                                     ITEMS(items), secret_len, out)
                         : st;
 }
 
@@ -449,10 +333,13 @@ enum hsm_status agent_generate(struct hsm *h, enum hsm_key_type type,
                                        wire_num(bits), wire_num(use),
                                        wire_text(uri) };
     struct agent_answer a; /* not asked twice: it might be there now */
-    enum hsm_status st = agent_ask(h, WIRE_GENERATE, ITEMS(items), &a);
+    enum hsm_status st =
+        agent_ask(h, AGENT_ANY, WIRE_GENERATE, ITEMS(items), &a);
 
     if (st == HSM_OK)
-        st = key_take(h, &a, &a.msg.items[3], out);
+        st = is_object(&a.msg.items[3]) && a.msg.items[3].num != HSM_CERT
+                 ? key_take(h, &a, &a.msg.items[3], out)
+                 : no_sense();
     agent_answer_free(&a);
     return st;
 }
@@ -468,7 +355,9 @@ enum hsm_status agent_random(struct hsm *h, uint8_t *out, size_t len)
 
         n = len - at < AGENT_RANDOM_MAX ? len - at : AGENT_RANDOM_MAX;
         items[0] = wire_num(n);
-        HSM_RETRY(h, st, bytes(h, WIRE_RANDOM, ITEMS(items), out + at, &n));
+        HSM_RETRY(
+            h, st,
+            agent_bytes(h, AGENT_ANY, WIRE_RANDOM, ITEMS(items), out + at, &n));
         if (st == HSM_OK && n != items[0].num)
             st = hsm_fail(HSM_ERR_DEVICE, "%zu random octets", n);
     }
@@ -484,7 +373,7 @@ enum hsm_status agent_tokens(struct hsm *h, const char *uri, char ***out,
     size_t n = 0;
     enum hsm_status st;
 
-    HSM_RETRY(h, st, agent_ask(h, WIRE_TOKENS, ITEMS(items), &a));
+    HSM_RETRY(h, st, agent_ask(h, AGENT_ANY, WIRE_TOKENS, ITEMS(items), &a));
     if (st != HSM_OK)
         goto out;
     if ((all = calloc(a.msg.n + 1, sizeof(*all))) == NULL)

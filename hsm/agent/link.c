@@ -265,7 +265,7 @@ static enum hsm_status ask_on(struct hsm_agent *a, enum wire_op op,
     return hsm_call_end(wire_op_name(op), st);
 }
 
-enum hsm_status agent_ask(struct hsm *h, enum wire_op op,
+enum hsm_status agent_ask(struct hsm *h, unsigned epoch, enum wire_op op,
                           const struct wire_item *args, size_t n,
                           struct agent_answer *out)
 {
@@ -275,7 +275,9 @@ enum hsm_status agent_ask(struct hsm *h, enum wire_op op,
     if ((st = hsm_use(h)) != HSM_OK)
         return st;
     out->epoch = hsm_seen;
-    st = ask_on(h->agent, op, args, n, out);
+    st = epoch == AGENT_ANY || epoch == hsm_seen
+             ? ask_on(h->agent, op, args, n, out)
+             : hsm_fail(HSM_ERR_SESSION, "agent: the connection was lost");
     if (atomic_load(&h->agent->broken))
         hsm_lost(h);
     hsm_unuse(h);
@@ -310,7 +312,7 @@ static enum hsm_status dial(const char *path, int *out)
     int fd;
 
     if (strlen(path) >= sizeof(to.sun_path))
-        return hsm_fail(HSM_ERR_CONFIG, "%s: too long for a socket", path);
+        return hsm_fail(HSM_ERR_CONFIG, "too long for a socket: %s", path);
     strcpy(to.sun_path, path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)

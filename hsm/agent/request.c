@@ -9,24 +9,14 @@
 #include <string.h>
 
 #define RANDOM_MAX  4096
-#define REPLY_MAX   (WIRE_MAX - 1024) /* leave room for what is around it */
 #define NEW_URI_MAX 4096 /* octets of a URI that a key is to have */
-#define OBJECTS_MAX ((WIRE_ITEMS - 4) / WIRE_OBJECT)
-
-/* Arguments of a request. */
-#define ARG(i) (m->items[2 + (i)])
-
-static void add(struct agent_reply *r, struct wire_item item)
-{
-    r->items[r->n++] = item;
-}
 
 /* Octets that were written to r->room. */
 static enum hsm_status add_room(struct agent_reply *r, enum hsm_status st,
                                 size_t len)
 {
     if (st == HSM_OK)
-        add(r, wire_bytes(r->room, len));
+        agent_add(r, wire_bytes(r->room, len));
     return st;
 }
 
@@ -40,7 +30,7 @@ static enum hsm_status add_secret(struct agent_conn *c, struct agent_reply *r,
         return st;
     if ((number = agent_put(c, NULL, s, AGENT_ALL)) == 0)
         return hsm_fail(HSM_ERR_MEMORY, "too many objects");
-    add(r, wire_num(number));
+    agent_add(r, wire_num(number));
     return HSM_OK;
 }
 
@@ -81,8 +71,8 @@ static enum hsm_status do_hello(struct agent_conn *c, const struct wire_msg *m,
     free(text);
     if (st != HSM_OK)
         return st;
-    add(r, wire_num(agent_rung(c->agent)));
-    add(r, wire_bytes(h->token.label, sizeof(h->token.label)));
+    agent_add(r, wire_num(agent_rung(c->agent)));
+    agent_add(r, wire_bytes(h->token.label, sizeof(h->token.label)));
     atomic_store(&c->hello, true);
     return HSM_OK;
 }
@@ -103,7 +93,7 @@ static enum hsm_status do_tokens(struct agent_conn *c, const struct wire_msg *m,
     if (st == HSM_OK)
         st = hsm_tokens(c->agent->hsm, c->agent->token, &r->uris, &n);
     for (size_t i = 0; st == HSM_OK && i < n && i < OBJECTS_MAX; i++)
-        add(r, wire_text(r->uris[i]));
+        agent_add(r, wire_text(r->uris[i]));
     return st;
 }
 
@@ -118,93 +108,6 @@ static enum hsm_status do_random(struct agent_conn *c, const struct wire_msg *m,
 }
 
 /* ---- keys ---- */
-
-/* The items of an object; a private key gets a number. */
-static enum hsm_status add_object(struct agent_conn *c, struct agent_reply *r,
-                                  unsigned cls, struct hsm_key *key,
-                                  unsigned uses)
-{
-    const struct hsm_key_info *info = hsm_key_info(key);
-    uint64_t number = 0;
-
-    if (cls == HSM_PRIVATE
-        && (number = agent_put(c, hsm_key_ref(key), NULL, uses)) == 0)
-        return hsm_fail(HSM_ERR_MEMORY, "too many objects");
-    add(r, wire_num(cls));
-    add(r, wire_num(number));
-    add(r, wire_num(info->type));
-    add(r, wire_num(info->curve));
-    add(r, wire_bytes(info->a, info->a_len));
-    add(r, wire_bytes(info->b, info->b_len));
-    add(r, wire_bytes(key->id, key->id_len));
-    add(r, wire_bytes(key->label, key->label_len));
-    return HSM_OK;
-}
-
-static void add_cert(struct agent_reply *r, const struct hsm_object *o)
-{
-    const struct wire_item none = wire_bytes(NULL, 0);
-
-    for (size_t i = 0; i < 4; i++)
-        add(r, wire_num(i == 0 ? HSM_CERT : 0));
-    add(r, wire_bytes(o->der, o->der_len));
-    for (size_t i = 0; i < 3; i++)
-        add(r, none);
-}
-
-/*
- * Objects from `from` on, as many as a message holds; private keys that the
- * client may not use are passed over.  items[0] says where to go on.
- */
-static enum hsm_status add_objects(struct agent_conn *c, struct agent_reply *r,
-                                   uint64_t from)
-{
-    size_t shown = 0, size = 0, i = (size_t)from;
-    enum hsm_status st = HSM_OK;
-
-    add(r, wire_num(0));
-    for (; st == HSM_OK && i < r->n_objs && shown < OBJECTS_MAX; i++) {
-        const struct hsm_object *o = &r->objs[i];
-        unsigned uses = 0;
-
-        if (o->cls == HSM_PRIVATE
-            && (uses = agent_uses(c->agent, c->uid, (char *)o->key->label,
-                                  o->key->label_len))
-                   == 0)
-            continue;
-        size += o->key != NULL ? o->key->info.a_len + o->key->info.b_len
-                                     + o->key->id_len + o->key->label_len
-                               : o->der_len;
-        if (size > REPLY_MAX && shown > 0)
-            break;
-        if (o->cls == HSM_CERT)
-            add_cert(r, o);
-        else
-            st = add_object(c, r, o->cls, o->key, uses);
-        shown++;
-    }
-    if (st == HSM_OK && shown == 0 && from == 0)
-        return agent_refuse(c, AGENT_ALL, (char *)r->objs[0].key->label,
-                            r->objs[0].key->label_len);
-    r->items[0] = wire_num(i < r->n_objs ? i : 0);
-    return st;
-}
-
-static enum hsm_status do_find(struct agent_conn *c, const struct wire_msg *m,
-                               struct agent_reply *r)
-{
-    char *uri;
-    enum hsm_status st;
-
-    if (ARG(1).num > (HSM_PRIVATE | HSM_PUBLIC | HSM_CERT))
-        return hsm_fail(HSM_ERR_PARAM, "no such class");
-    if ((uri = wire_string(&ARG(0))) == NULL)
-        return hsm_fail(HSM_ERR_MEMORY, "out of memory");
-    st = hsm_find(c->agent->hsm, uri, (unsigned)ARG(1).num, &r->objs,
-                  &r->n_objs);
-    free(uri);
-    return st == HSM_OK ? add_objects(c, r, ARG(2).num) : st;
-}
 
 static enum hsm_status do_sign(struct agent_conn *c, const struct wire_msg *m,
                                struct agent_reply *r)
@@ -260,7 +163,7 @@ static enum hsm_status do_generate(struct agent_conn *c,
     if (ARG(0).num >= HSM_KEY_TYPES || ARG(1).num > HSM_CURVE_P521
         || ARG(2).num > 16384 || ARG(3).num > 15)
         return hsm_fail(HSM_ERR_PARAM, "no such key");
-    if (ARG(4).len > NEW_URI_MAX)
+    if (ARG(4).len > NEW_URI_MAX) /* what it names is to be answered */
         return hsm_fail(HSM_ERR_PARAM, "too long a name for a key");
     if ((r->objs = calloc(1, sizeof(*r->objs))) == NULL
         || (uri = wire_string(&ARG(4))) == NULL)
@@ -274,7 +177,7 @@ static enum hsm_status do_generate(struct agent_conn *c,
     if (st != HSM_OK)
         return st;
     r->objs[r->n_objs++].key = key; /* till the answer is written */
-    return add_object(c, r, HSM_PRIVATE, key, uses);
+    return agent_add_object(c, r, HSM_PRIVATE, key, uses);
 }
 
 /* ---- secrets ---- */
@@ -298,8 +201,8 @@ static enum hsm_status add_found(struct agent_conn *c, struct agent_reply *r,
     len = hsm_secret_len(s);
     if ((number = agent_put(c, NULL, s, uses)) == 0)
         return hsm_fail(HSM_ERR_MEMORY, "too many objects");
-    add(r, wire_num(number));
-    add(r, wire_num(len));
+    agent_add(r, wire_num(number));
+    agent_add(r, wire_num(len));
     return HSM_OK;
 }
 
@@ -472,7 +375,7 @@ enum hsm_status agent_request(struct agent_conn *c, const struct wire_msg *m,
         struct agent_conn *, const struct wire_msg *, struct agent_reply *) = {
         [WIRE_HELLO] = do_hello,
         [WIRE_TOKENS] = do_tokens,
-        [WIRE_FIND] = do_find,
+        [WIRE_FIND] = agent_do_find,
         [WIRE_SIGN] = do_sign,
         [WIRE_SECRET_FIND] = do_secret_find,
         [WIRE_KEK_FIND] = do_secret_find,

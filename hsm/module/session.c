@@ -234,6 +234,8 @@ enum hsm_status module_connect(struct hsm *h)
 
 void module_close(struct hsm *h)
 {
+    if (hsm_exiting())
+        return;
     hsm_enter();
     if (h->connected)
         sessions_drop(h);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 static struct aef aef;
+static struct vault *v = &vaults[SOFTHSM]; /* or the agent's */
 
 /* capif/ uses the default library context: the configuration goes there. */
 static int setup(void **state)
@@ -26,9 +27,10 @@ static int setup(void **state)
     char path[64];
 
     assert_int_equal(vaults_setup_shimmed(state), 0);
-    s = vault_section(&vaults[SOFTHSM]);
-    ctx = token_context(vaults[SOFTHSM].dir, &s, true);
-    snprintf(path, sizeof(path), "%s/openssl.cnf", vaults[SOFTHSM].dir->dir);
+    s = vault_section(v);
+    s.wrap = NULL;
+    ctx = token_context(v->dir, &s, true);
+    snprintf(path, sizeof(path), "%s/openssl.cnf", v->dir->dir);
     assert_true(OSSL_LIB_CTX_load_config(NULL, path));
     OSSL_LIB_CTX_free(ctx);
     aef.psks = aef_psks_new();
@@ -66,7 +68,6 @@ static EVP_PKEY *transport_make(void)
 /* A handshake of an unknown identity; the calls into the token. */
 static unsigned long refuse(unsigned long *macs)
 {
-    const struct vault *v = &vaults[SOFTHSM];
     struct psk psk = { "a PSK of 32 octets, all of them.", 0 };
     SSL_CTX *c = pair_client(NULL, 0), *s = aef_psk_server_ctx(&aef);
     struct pair p;
@@ -86,7 +87,7 @@ static unsigned long refuse(unsigned long *macs)
 
 static void test_unknown_identity(void **state)
 {
-    CK_ULONG before = vault_count(&vaults[SOFTHSM]);
+    CK_ULONG before = vault_count(v);
     unsigned long macs;
 
     (void)state;
@@ -100,7 +101,7 @@ static void test_unknown_identity(void **state)
         assert_int_equal(macs, 1);
     }
     aef_psks_free(aef.psks); /* and with it the decoy goes */
-    assert_int_equal(vault_count(&vaults[SOFTHSM]), before);
+    vault_expect(v, before);
     aef.psks = aef_psks_new();
     assert_non_null(aef.psks);
 }
@@ -109,12 +110,10 @@ static void test_unknown_identity(void **state)
 
 static void lose_sessions(void)
 {
-    CK_SLOT_ID slots[4];
-    CK_ULONG n = 4;
-    CK_FUNCTION_LIST *p11 = vaults[SOFTHSM].p11;
-
-    assert_int_equal(p11->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
-    assert_int_equal(p11->C_CloseAllSessions(slots[0]), CKR_OK);
+    if (v == &vaults[AGENT])
+        vault_agent_again(v);
+    else
+        assert_int_equal(v->p11->C_CloseAllSessions(vault_slot(v)), CKR_OK);
 }
 
 #define SERVICE "aef.b.example"
@@ -199,7 +198,6 @@ static void test_lost(void **state)
 /* What a wrong key costs that is known: the same. */
 static void test_wrong_key(void **state)
 {
-    const struct vault *v = &vaults[SOFTHSM];
     struct psk right = { "a PSK of 32 octets, all of them.", 0 };
     struct psk wrong = { "another one, which isn't right..", 0 }, server;
     SSL_CTX *s = pair_psk_server(v->ctx, "?sealed.tls=psk");
@@ -218,7 +216,7 @@ static void test_wrong_key(void **state)
     SSL_CTX_free(c);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_identity),
@@ -226,6 +224,8 @@ int main(void)
         cmocka_unit_test(test_lost),
     };
 
+    if (argc > 1 && strcmp(argv[1], "agent") == 0)
+        v = &vaults[AGENT];
     return cmocka_run_group_tests_name("AEF: PSKs it does not know", tests,
                                        setup, teardown);
 }

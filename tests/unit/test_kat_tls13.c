@@ -175,7 +175,7 @@ static void test_plain(void **state)
                                   hex(extractions[i].key, b), out, HASH));
         assert_memory_equal(out, want, HASH);
     }
-    assert_int_equal(vault_count(v), 0);
+    vault_expect(v, 0);
 }
 
 static bool holds(const struct vault *v, const char *value)
@@ -283,7 +283,7 @@ static void test_session(void **state)
     not_a_key(v, handshake);
     assert_true(holds(v, S3_HANDSHAKE));
     walk_handshake(v, from.propq, handshake, s3, S3_MASTER);
-    assert_int_equal(vault_count(v), 0);
+    vault_expect(v, 0);
 }
 
 static const struct step s4[] = {
@@ -382,9 +382,9 @@ static void test_sealed_psk(void **state)
     walk_psk(v, from, psk, out);
     assert_memory_equal(out, want, HASH); /* this connection's, class 3 */
     assert_false(holds(v, S4_HANDSHAKE));
-    assert_int_equal(vault_count(v), 5); /* the PSK and its descendants */
+    vault_expect(v, 5); /* the PSK and its descendants */
     assert_true(vault_release(v->ctx, psk, HASH));
-    assert_int_equal(vault_count(v), 0);
+    vault_expect(v, 0);
 }
 
 static void test_sealed_psk_session(void **state)
@@ -401,7 +401,7 @@ static void test_sealed_psk_session(void **state)
     assert_true(holds(v, S4_HANDSHAKE));
     walk_handshake(v, from.propq, out, s4, S4_MASTER);
     assert_true(vault_release(v->ctx, psk, HASH));
-    assert_int_equal(vault_count(v), 0);
+    vault_expect(v, 0);
 }
 
 /* Exports are handles, but for what RFC 9266 makes public. */
@@ -456,9 +456,9 @@ static void test_exports(void **state)
 int main(void)
 {
     struct CMUnitTest tests[] = {
-        ON_BOTH(test_plain),      ON_BOTH(test_session),
-        ON_BOTH(test_sealed_psk), ON_BOTH(test_sealed_psk_session),
-        ON_BOTH(test_exports),
+        ON_ALL(test_plain),      ON_ALL(test_session),
+        ON_ALL(test_sealed_psk), ON_ALL(test_sealed_psk_session),
+        ON_ALL(test_exports),
     };
 
     return vaults_run("known answers: TLS 1.3", tests,

@@ -20,7 +20,6 @@ static OSSL_LIB_CTX *load(const struct vault *v, const char *secrets)
     struct section s = vault_section(v);
 
     s.secrets = secrets;
-    s.wrap = "any";
     return token_load(v->dir, &s);
 }
 
@@ -41,12 +40,14 @@ static void check(const struct vault *v, OSSL_LIB_CTX *ctx, bool travels)
     const struct blob p1 = BLOB("a channel binding of 32 octets, X", 32);
     const bool inside = v == &vaults[NSS];
     uint8_t key[48] = { 1 }, wrapped[56], root[48], psk[HASH];
-    CK_OBJECT_HANDLE before, o;
+    CK_OBJECT_HANDLE before = CK_INVALID_HANDLE, o;
     size_t n = 0;
 
     vault_wrap(key, sizeof(key), wrapped);
     assert_true(vault_aes(ctx, false, LIFETIME, wrapped, 56, root, &n));
-    assert_int_equal(vault_secrets(v, &before, 1), 1);
+    vault_expect(v, 1);
+    if (v != &vaults[AGENT])
+        assert_int_equal(vault_secrets(v, &before, 1), 1);
     v->calls_reset();
     assert_true(aefpsk(ctx, BLOB(root, 48), p0, p1, LIFETIME, psk));
     assert_int_equal(v->calls("C_Sign"), inside ? 0 : 1);
@@ -56,12 +57,15 @@ static void check(const struct vault *v, OSSL_LIB_CTX *ctx, bool travels)
     assert_int_equal(v->calls("CKA_EXTRACTABLE"), travels ? 0 : 1);
     assert_int_equal(v->calls("C_SetAttributeValue"), 0);
     assert_int_equal(v->calls("C_CopyObject"), 0);
-    o = new_object(v, before);
-    assert_int_equal(vault_flag(v, o, CKA_SENSITIVE), CK_TRUE);
-    assert_int_equal(vault_flag(v, o, CKA_EXTRACTABLE), travels);
+    vault_expect(v, 2);
+    if (v != &vaults[AGENT]) { /* whose objects nobody else sees */
+        o = new_object(v, before);
+        assert_int_equal(vault_flag(v, o, CKA_SENSITIVE), CK_TRUE);
+        assert_int_equal(vault_flag(v, o, CKA_EXTRACTABLE), travels);
+    }
     assert_true(vault_release(ctx, psk, HASH));
     assert_true(vault_release(ctx, root, sizeof(root)));
-    assert_int_equal(vault_count(v), 0);
+    vault_expect(v, 0);
 }
 
 static void test_at_the_aef(void **state)
@@ -83,8 +87,8 @@ static void test_at_the_ccf(void **state)
 int main(void)
 {
     struct CMUnitTest tests[] = {
-        ON_BOTH(test_at_the_aef),
-        ON_BOTH(test_at_the_ccf),
+        ON_ALL(test_at_the_aef),
+        ON_ALL(test_at_the_ccf),
     };
 
     return vaults_run("where AEFPSK comes from", tests,

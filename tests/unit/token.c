@@ -176,6 +176,7 @@ OSSL_LIB_CTX *token_context(const struct token *t, const struct section *s,
             where);
     line(f, "activate", activate ? "1" : NULL);
     line(f, "pkcs11-module", s->module);
+    line(f, "agent", s->agent);
     line(f, "token", s->token);
     line(f, "pin-file", s->pin_file);
     line(f, "sessions", s->sessions);

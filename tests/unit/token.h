@@ -56,7 +56,7 @@ int token_teardown(void **state);
 
 /* The provider's section; NULL leaves a key out. */
 struct section {
-    const char *module, *token, *pin_file, *sessions;
+    const char *module, *agent, *token, *pin_file, *sessions;
     const char *init_args, *derive, *wrap, *secrets, *timeout, *max;
     const char *more; /* lines as they are */
 };

@@ -3,23 +3,26 @@
 #include "vault.h"
 
 #include <dlfcn.h>
-#include <openssl/core_names.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECRETS_MAX 4096
 #define WRAPPED_MAX 72
 
 struct vault vaults[N_VAULTS] = {
-    { .name = "SoftHSM", .derive = "transient", .uri = "pkcs11:token=unit" },
+    { .name = "SoftHSM",
+      .label = "unit",
+      .derive = "transient",
+      .uri = "pkcs11:token=unit" },
     { .name = "NSS",
+      .label = "NSS Certificate DB",
       .derive = "in-token",
       .uri = "pkcs11:token=NSS%20Certificate%20DB" },
+    { .name = "agent", .label = "agent", .uri = "pkcs11:token=agent" },
 };
 
 const uint8_t vault_kek[32] = { 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
@@ -70,7 +73,7 @@ static void find_nss(struct vault *v)
 }
 
 /* Known to the test, unlike what `capif-hsm kek` makes. */
-static void make_kek(struct vault *v)
+void vault_make_kek(const struct vault *v)
 {
     CK_OBJECT_CLASS cls = CKO_SECRET_KEY;
     CK_KEY_TYPE type = CKK_AES;
@@ -85,41 +88,35 @@ static void make_kek(struct vault *v)
         { CKA_LABEL, (void *)(uintptr_t) "kek", 3 },
         { CKA_VALUE, (void *)(uintptr_t)vault_kek, sizeof(vault_kek) },
     };
-    struct hsm_config cfg = vault_config(v);
-    CK_SESSION_HANDLE s;
+    CK_SESSION_HANDLE s = vault_session(v);
     CK_OBJECT_HANDLE o;
-    struct hsm *h = NULL;
 
-    assert_int_equal(hsm_open(&cfg, &h), HSM_OK);
-    s = vault_session(v);
     assert_int_equal(v->p11->C_CreateObject(s, t, sizeof(t) / sizeof(t[0]), &o),
                      CKR_OK);
     assert_int_equal(v->p11->C_CloseSession(s), CKR_OK);
-    hsm_close(h);
 }
 
 /* Each gets a shim of its own: a copy, which is loaded as another module. */
-static void put_shim(struct vault *v)
+void vault_shim(const struct vault *v, const char *module, char path[128])
 {
     const char *shim = getenv("SHIM_P11");
-    char path[64];
     const char *const cp[] = { "cp", shim, path, NULL };
 
     assert_non_null(shim);
-    snprintf(path, sizeof(path), "%s/shim-%s.so", v->dir->dir, v->name);
+    assert_int_equal(setenv("SHIM_P11_MODULE", module, 1), 0);
+    snprintf(path, 128, "%s/shim-%s.so", v->dir->dir, v->name);
     assert_int_equal(token_run(cp), 0);
-    assert_int_equal(setenv("SHIM_P11_MODULE", v->module, 1), 0);
-    strcpy(v->module, path);
 }
 
-static void vault_open(struct vault *v, bool shimmed)
+static void map(struct vault *v, bool shimmed)
 {
-    uint8_t handle[sizeof(vault_kek)];
     CK_C_GetFunctionList get;
-    struct section s;
+    char path[128];
 
-    if (shimmed)
-        put_shim(v);
+    if (shimmed) {
+        vault_shim(v, v->module, path);
+        strcpy(v->module, path);
+    }
     /* Once unmapped, LSan could not name the module, nor lsan.supp. */
     v->mapped = dlopen(v->module, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     assert_non_null(v->mapped);
@@ -129,14 +126,31 @@ static void vault_open(struct vault *v, bool shimmed)
     *(void **)&v->calls_reset = dlsym(v->mapped, "shim_reset");
     *(void **)&v->hide = dlsym(v->mapped, "shim_hide");
     assert_int_equal(v->calls != NULL && v->calls_reset != NULL, shimmed);
-    make_kek(v);
+}
+
+static void vault_open(struct vault *v, bool shimmed)
+{
+    uint8_t handle[sizeof(vault_kek)];
+    struct hsm_config cfg;
+    struct hsm *h = NULL;
+    struct section s;
+
+    if (v == &vaults[AGENT]) {
+        vault_agent_open(v);
+    } else {
+        map(v, shimmed);
+        cfg = vault_config(v);
+        assert_int_equal(hsm_open(&cfg, &h), HSM_OK);
+        vault_make_kek(v);
+        hsm_close(h);
+    }
     s = vault_section(v);
     s.secrets = "travel";
-    s.wrap = "any";
     v->ctx = token_load(v->dir, &s);
     /* The provider opens the token at its first use. */
     vault_seal(v, vault_kek, sizeof(vault_kek), 60, handle);
     assert_true(vault_release(v->ctx, handle, sizeof(handle)));
+    vault_expect(v, 0);
 }
 
 /* A group's state would stand in the way of the tests' own. */
@@ -152,6 +166,7 @@ static int setup(bool shimmed)
     strcpy(vaults[SOFTHSM].module, vaults[SOFTHSM].dir->softhsm);
     vaults[SOFTHSM].there = true;
     find_nss(&vaults[NSS]);
+    vault_agent_token(&vaults[AGENT]);
     for (size_t i = 0; i < N_VAULTS; i++)
         if (vaults[i].there)
             vault_open(&vaults[i], shimmed);
@@ -174,6 +189,8 @@ int vaults_teardown(void **state)
 {
     for (size_t i = 0; i < N_VAULTS; i++) {
         OSSL_LIB_CTX_free(vaults[i].ctx);
+        if (i == AGENT)
+            vault_agent_close(&vaults[i]);
         if (vaults[i].mapped != NULL)
             dlclose(vaults[i].mapped);
     }
@@ -198,6 +215,8 @@ int vaults_run(const char *name, struct CMUnitTest *tests, size_t n,
 
 struct section vault_section(const struct vault *v)
 {
+    const struct section behind = { .agent = vault_agent_socket(),
+                                    .token = v->uri };
     const struct section s = {
         .module = v->module,
         .token = v->uri,
@@ -205,30 +224,33 @@ struct section vault_section(const struct vault *v)
         .sessions = "4",
         .init_args = v->init_args[0] != '\0' ? v->init_args : NULL,
         .derive = v->derive,
+        .wrap = "any",
     };
 
-    return s;
+    return v == &vaults[AGENT] ? behind : s;
 }
 
 struct hsm_config vault_config(const struct vault *v)
 {
+    const struct hsm_config behind = { .agent = vault_agent_socket(),
+                                       .token = v->uri,
+                                       .sessions = 4 };
     const struct hsm_config cfg = {
         .module = v->module,
         .token = v->uri,
         .pin_file = v->pin_file,
         .sessions = 4,
         .init_args = v->init_args[0] != '\0' ? v->init_args : NULL,
-        .transient = strcmp(v->derive, "transient") == 0,
+        .transient = v == &vaults[SOFTHSM],
     };
 
-    return cfg;
+    return v == &vaults[AGENT] ? behind : cfg;
 }
 
 /* ---- past hsm/ ---- */
 
-static CK_SLOT_ID slot(const struct vault *v)
+CK_SLOT_ID vault_slot(const struct vault *v)
 {
-    const char *label = v == &vaults[NSS] ? "NSS Certificate DB" : "unit";
     CK_SLOT_ID slots[16];
     CK_ULONG n = 16;
     CK_TOKEN_INFO info;
@@ -236,7 +258,7 @@ static CK_SLOT_ID slot(const struct vault *v)
     assert_int_equal(v->p11->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
     for (CK_ULONG i = 0; i < n; i++) {
         assert_int_equal(v->p11->C_GetTokenInfo(slots[i], &info), CKR_OK);
-        if (memcmp(info.label, label, strlen(label)) == 0)
+        if (memcmp(info.label, v->label, strlen(v->label)) == 0)
             return slots[i];
     }
     fail_msg("%s: no token", v->name);
@@ -247,7 +269,7 @@ CK_SESSION_HANDLE vault_session(const struct vault *v)
 {
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
 
-    assert_int_equal(v->p11->C_OpenSession(slot(v),
+    assert_int_equal(v->p11->C_OpenSession(vault_slot(v),
                                            CKF_SERIAL_SESSION | CKF_RW_SESSION,
                                            NULL, NULL, &s),
                      CKR_OK);
@@ -308,7 +330,53 @@ CK_ULONG vault_count(const struct vault *v)
 {
     CK_OBJECT_HANDLE all[SECRETS_MAX];
 
-    return vault_secrets(v, all, SECRETS_MAX);
+    return vault_secrets(v, all, SECRETS_MAX)
+           + (v->live != NULL ? v->live(NULL, 0) : 0);
+}
+
+/* As in vault.h, between least and most; ten seconds at the longest. */
+static void expect(const struct vault *v, CK_ULONG least, CK_ULONG most)
+{
+    const struct timespec wait = { 0, 1000000 };
+    CK_ULONG n = vault_count(v);
+
+    for (int i = 0; v->live != NULL && (n < least || n > most) && i < 10000;
+         i++) {
+        nanosleep(&wait, NULL);
+        n = vault_count(v);
+    }
+    assert_in_range(n, least, most);
+}
+
+void vault_expect(const struct vault *v, CK_ULONG n)
+{
+    expect(v, n, n);
+}
+
+void vault_expect_most(const struct vault *v, CK_ULONG max)
+{
+    expect(v, 0, max);
+}
+
+static bool is_wrapped(const uint8_t *wrapped, size_t n, const uint8_t *value,
+                       size_t len)
+{
+    uint8_t got[WRAPPED_MAX];
+
+    return n == len + 8 && vault_unwrap(wrapped, n, got)
+           && memcmp(got, value, len) == 0;
+}
+
+static bool agent_holds(const struct vault *v, const uint8_t *value, size_t len)
+{
+    static struct shim_secret all[64];
+    CK_ULONG n = v->live(all, 64);
+    bool found = false;
+
+    assert_in_range(n, 0, 64);
+    for (CK_ULONG i = 0; i < n && !found; i++)
+        found = is_wrapped(all[i].wrapped, all[i].len, value, len);
+    return found;
 }
 
 bool vault_holds(const struct vault *v, const uint8_t *value, size_t len)
@@ -316,17 +384,16 @@ bool vault_holds(const struct vault *v, const uint8_t *value, size_t len)
     CK_MECHANISM m = { CKM_AES_KEY_WRAP, NULL, 0 };
     CK_SESSION_HANDLE s = vault_session(v);
     CK_OBJECT_HANDLE all[64], kek = CK_INVALID_HANDLE;
-    uint8_t wrapped[WRAPPED_MAX], got[WRAPPED_MAX];
+    uint8_t wrapped[WRAPPED_MAX];
     CK_ULONG n = find(v, s, CKK_GENERIC_SECRET, all, 64);
-    bool found = false;
+    bool found = v->live != NULL && agent_holds(v, value, len);
 
     assert_int_equal(find(v, s, CKK_AES, &kek, 1), 1);
     for (CK_ULONG i = 0; i < n && !found; i++) {
         CK_ULONG room = sizeof(wrapped);
 
         found = v->p11->C_WrapKey(s, &m, kek, all[i], wrapped, &room) == CKR_OK
-                && room == len + 8 && vault_unwrap(wrapped, room, got)
-                && memcmp(got, value, len) == 0;
+                && is_wrapped(wrapped, room, value, len);
     }
     assert_int_equal(v->p11->C_CloseSession(s), CKR_OK);
     return found;
@@ -342,100 +409,4 @@ CK_BBOOL vault_flag(const struct vault *v, CK_OBJECT_HANDLE obj,
     assert_int_equal(v->p11->C_GetAttributeValue(s, obj, &a, 1), CKR_OK);
     assert_int_equal(v->p11->C_CloseSession(s), CKR_OK);
     return flag;
-}
-
-/* ---- key wrap ---- */
-
-/* In the default context, with vault_kek. */
-static int soft_wrap(bool encrypt, const uint8_t *in, size_t len, uint8_t *out)
-{
-    EVP_CIPHER *aes =
-        EVP_CIPHER_fetch(NULL, "AES-256-WRAP", "provider=default");
-    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-    int n = 0;
-
-    assert_non_null(aes);
-    assert_non_null(c);
-    EVP_CIPHER_CTX_set_flags(c, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-    assert_true(EVP_CipherInit_ex2(c, aes, vault_kek, NULL, encrypt, NULL));
-    if (!EVP_CipherUpdate(c, out, &n, in, (int)len))
-        n = 0;
-    EVP_CIPHER_CTX_free(c);
-    EVP_CIPHER_free(aes);
-    return n;
-}
-
-void vault_wrap(const uint8_t *value, size_t len, uint8_t *wrapped)
-{
-    assert_int_equal(soft_wrap(true, value, len, wrapped), len + 8);
-}
-
-bool vault_unwrap(const uint8_t *wrapped, size_t len, uint8_t *value)
-{
-    return soft_wrap(false, wrapped, len, value) == (int)len - 8;
-}
-
-bool vault_aes(OSSL_LIB_CTX *ctx, bool encrypt, unsigned lifetime,
-               const uint8_t *in, size_t len, uint8_t *out, size_t *out_len)
-{
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_string("key-uri", (char *)(uintptr_t)VAULT_KEK_URI,
-                               sizeof(VAULT_KEK_URI) - 1),
-        OSSL_PARAM_uint("lifetime", &lifetime),
-        OSSL_PARAM_END,
-    };
-    EVP_CIPHER *aes = EVP_CIPHER_fetch(ctx, "AES-256-WRAP", "provider=sealed");
-    EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-    int n = 0;
-    bool ok;
-
-    EVP_CIPHER_CTX_set_flags(c, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
-    ok = aes != NULL && EVP_CipherInit_ex2(c, aes, NULL, NULL, encrypt, params)
-         && EVP_CipherUpdate(c, out, &n, in, (int)len);
-    *out_len = (size_t)n;
-    EVP_CIPHER_CTX_free(c);
-    EVP_CIPHER_free(aes);
-    return ok;
-}
-
-void vault_seal(const struct vault *v, const uint8_t *value, size_t len,
-                unsigned lifetime, uint8_t *handle)
-{
-    uint8_t wrapped[WRAPPED_MAX];
-    size_t n = 0;
-
-    vault_wrap(value, len, wrapped);
-    assert_true(
-        vault_aes(v->ctx, false, lifetime, wrapped, len + 8, handle, &n));
-    assert_int_equal(n, len);
-    assert_memory_not_equal(handle, value, len);
-}
-
-void vault_unseal(const struct vault *v, const uint8_t *handle, size_t len,
-                  uint8_t *value)
-{
-    uint8_t wrapped[WRAPPED_MAX];
-    size_t n = 0;
-
-    assert_true(vault_aes(v->ctx, true, 1, handle, len, wrapped, &n));
-    assert_int_equal(n, len + 8);
-    assert_true(vault_unwrap(wrapped, n, value));
-}
-
-bool vault_release(OSSL_LIB_CTX *ctx, const uint8_t *handle, size_t len)
-{
-    unsigned yes = 1;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)handle,
-                                len),
-        OSSL_PARAM_uint("release", &yes),
-        OSSL_PARAM_END,
-    };
-    EVP_KDF *kdf = EVP_KDF_fetch(ctx, "AEFPSK", NULL);
-    EVP_KDF_CTX *c = EVP_KDF_CTX_new(kdf);
-    bool ok = c != NULL && EVP_KDF_CTX_set_params(c, params);
-
-    EVP_KDF_CTX_free(c);
-    EVP_KDF_free(kdf);
-    return ok;
 }
