@@ -262,7 +262,8 @@ bool hsm_again(struct hsm *h, enum hsm_status st)
         || hsm_seen == 0) /* no connection was to be had */
         return false;
     pthread_mutex_lock(&h->lock);
-    try = h->connecting || !h->connected || atomic_load(&h->epoch) != hsm_seen;
+    try = h->connecting || h->frozen > 0 || !h->connected
+          || atomic_load(&h->epoch) != hsm_seen;
     if (!try)
         h->busy++;
     pthread_mutex_unlock(&h->lock);

@@ -77,10 +77,19 @@ struct agent_object {
     uint32_t next_free;
 };
 
+/* Somebody who is connected, by however many connections. */
+struct agent_user {
+    struct agent_user *next; /* guarded by serve.c's lock, like `conns` */
+    uid_t uid;
+    size_t conns;
+    atomic_size_t objects; /* of all of them */
+};
+
 struct agent_conn {
     struct agent_conn *next, **prev; /* of all; guarded by serve.c's lock */
     struct agent *agent;
     int fd;
+    struct agent_user *user;
     uid_t uid;
     pid_t pid;
     atomic_uint refs; /* the reader's, and one a batch that is worked on */

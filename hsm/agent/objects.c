@@ -7,9 +7,6 @@
 #define NONE  UINT32_MAX
 #define FIRST 16 /* places to begin with */
 
-/* Of all connections together. */
-static atomic_size_t total;
-
 static enum hsm_status grow_locked(struct agent_conn *c)
 {
     size_t n = c->n_objects == 0 ? FIRST : 2 * c->n_objects;
@@ -26,12 +23,12 @@ static enum hsm_status grow_locked(struct agent_conn *c)
     return HSM_OK;
 }
 
-/* All connections together may have four times what one may. */
+/* A user's connections together may have four times what one may. */
 static enum hsm_status room_locked(struct agent_conn *c)
 {
     const size_t max = c->agent->objects;
 
-    if (c->used >= max || atomic_load(&total) >= 4 * max)
+    if (c->used >= max || atomic_load(&c->user->objects) >= 4 * max)
         return hsm_fail(HSM_ERR_MEMORY, "too many objects");
     return c->free == NONE ? grow_locked(c) : HSM_OK;
 }
@@ -55,13 +52,15 @@ uint64_t agent_put(struct agent_conn *c, struct hsm_key *key,
     pthread_mutex_lock(&c->lock);
     if (room_locked(c) == HSM_OK) {
         o = &c->objects[c->free];
-        number = (uint64_t)++o->generation << 32 | c->free;
+        if (++o->generation == 0) /* 0 is no object's number */
+            o->generation = 1;
+        number = (uint64_t)o->generation << 32 | c->free;
         c->free = o->next_free;
         o->key = key;
         o->secret = secret;
         o->uses = uses;
         c->used++;
-        atomic_fetch_add(&total, 1);
+        atomic_fetch_add(&c->user->objects, 1);
     }
     pthread_mutex_unlock(&c->lock);
     if (number == 0) {
@@ -155,7 +154,7 @@ void agent_drop(struct agent_conn *c, uint64_t number)
         o->next_free = c->free;
         c->free = (uint32_t)(o - c->objects);
         c->used--;
-        atomic_fetch_sub(&total, 1);
+        atomic_fetch_sub(&c->user->objects, 1);
     }
     pthread_mutex_unlock(&c->lock);
     hsm_key_free(key);
@@ -169,7 +168,7 @@ void agent_drop_all(struct agent_conn *c)
             continue;
         hsm_key_free(c->objects[i].key);
         hsm_secret_free(c->objects[i].secret);
-        atomic_fetch_sub(&total, 1);
+        atomic_fetch_sub(&c->user->objects, 1);
     }
     free(c->objects);
 }

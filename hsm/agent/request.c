@@ -20,7 +20,10 @@ static enum hsm_status add_room(struct agent_reply *r, enum hsm_status st,
     return st;
 }
 
-/* A secret that a call of status st has made, or not; it is the client's. */
+/*
+ * A secret that a call of status st has made, or not; it is the client's, for
+ * all that a secret is for.
+ */
 static enum hsm_status add_secret(struct agent_conn *c, struct agent_reply *r,
                                   enum hsm_status st, struct hsm_secret *s)
 {
@@ -28,7 +31,7 @@ static enum hsm_status add_secret(struct agent_conn *c, struct agent_reply *r,
 
     if (st != HSM_OK)
         return st;
-    if ((number = agent_put(c, NULL, s, AGENT_ALL)) == 0)
+    if ((number = agent_put(c, NULL, s, AGENT_SIGN | AGENT_DERIVE)) == 0)
         return hsm_fail(HSM_ERR_MEMORY, "too many objects");
     agent_add(r, wire_num(number));
     return HSM_OK;
@@ -161,7 +164,7 @@ static enum hsm_status do_generate(struct agent_conn *c,
     enum hsm_status st;
 
     if (ARG(0).num >= HSM_KEY_TYPES || ARG(1).num > HSM_CURVE_P521
-        || ARG(2).num > 16384 || ARG(3).num > 15)
+        || ARG(2).num > 4096 || ARG(3).num > 15)
         return hsm_fail(HSM_ERR_PARAM, "no such key");
     if (ARG(4).len > NEW_URI_MAX) /* what it names is to be answered */
         return hsm_fail(HSM_ERR_PARAM, "too long a name for a key");
@@ -182,13 +185,14 @@ static enum hsm_status do_generate(struct agent_conn *c,
 
 /* ---- secrets ---- */
 
-/* A secret of the token, for what the policy allows. */
+/* A secret of the token, for what it is for and the policy allows. */
 static enum hsm_status add_found(struct agent_conn *c, struct agent_reply *r,
-                                 enum hsm_status st, struct hsm_secret *s)
+                                 enum hsm_status st, struct hsm_secret *s,
+                                 unsigned fit)
 {
     size_t len = st == HSM_OK && s->label != NULL ? strlen(s->label) : 0;
     unsigned uses =
-        st == HSM_OK ? agent_uses(c->agent, c->uid, s->label, len) : 0;
+        st == HSM_OK ? agent_uses(c->agent, c->uid, s->label, len) & fit : 0;
     uint64_t number;
 
     if (st != HSM_OK)
@@ -220,7 +224,9 @@ static enum hsm_status do_secret_find(struct agent_conn *c,
     st = kek ? hsm_kek_find(c->agent->hsm, uri, &s)
              : hsm_secret_find(c->agent->hsm, uri, &s);
     free(uri);
-    return add_found(c, r, st, s);
+    return add_found(c, r, st, s,
+                     kek ? AGENT_WRAP | AGENT_UNWRAP
+                         : AGENT_SIGN | AGENT_DERIVE);
 }
 
 static enum hsm_status do_import(struct agent_conn *c, const struct wire_msg *m,
@@ -244,6 +250,9 @@ static enum hsm_status do_follow(struct agent_conn *c, const struct wire_msg *m,
     enum hsm_travel travel = HSM_TRAVEL_NEVER;
     enum hsm_status st = take_travel(&m->items[m->n - 1], &travel);
 
+    /* Octet by octet, MAC would tell which one it is. */
+    if (st == HSM_OK && op == WIRE_P_SHA256 && ARG(2).num < HSM_MAC_LEN)
+        st = hsm_fail(HSM_ERR_PARAM, "too short for a secret");
     if (st == HSM_OK)
         st = agent_get_secret(c, ARG(0).num, AGENT_DERIVE, &key);
     if (st != HSM_OK)
@@ -319,7 +328,10 @@ static enum hsm_status do_wrap_rsa(struct agent_conn *c,
     hsm_no_leading_zeros(&e, &e_len);
     if (st == HSM_OK)
         st = hsm_wrapping_key(c->agent->hsm, n, n_len, e, e_len, &key);
-    if (st == HSM_OK) {
+    if (st == HSM_OK && !key->token) {
+        /* Or a client could bring a key of its own, and read. */
+        st = hsm_fail(HSM_ERR_DENIED, "an agent wraps by the token's keys");
+    } else if (st == HSM_OK) {
         size_t label_len = key->label != NULL ? strlen(key->label) : 0;
 
         if (!(agent_uses(c->agent, c->uid, key->label, label_len) & AGENT_WRAP))

@@ -13,7 +13,8 @@
  * that of hsm_last_error().  Results follow HSM_OK alone.
  *
  * A key or a secret is a number of the connection's own.  No operation gives
- * the value of one: there is none to ask for.
+ * the value of one: there is none to ask for.  (Who may use a secret can have
+ * computed what follows from it: MAC gives the value that DERIVE seals.)
  */
 #ifndef WIRE_H
 #define WIRE_H

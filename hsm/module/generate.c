@@ -31,6 +31,7 @@ static enum hsm_status name_pair(struct hsm *h, P11KitUri *uri,
     return hsm_random(h, name->id_room, ID_LEN);
 }
 
+/* By label, and by id: the halves of a pair are found by that. */
 static enum hsm_status refuse_existing(struct hsm *h, CK_SESSION_HANDLE s,
                                        const struct pair_name *name)
 {
@@ -40,6 +41,11 @@ static enum hsm_status refuse_existing(struct hsm *h, CK_SESSION_HANDLE s,
     size_t n = 1;
     enum hsm_status st = hsm_find_handles(h, s, tmpl, 2, &obj, &n);
 
+    if (st == HSM_OK && n == 0) {
+        tmpl[1] = name->id;
+        n = 1;
+        st = hsm_find_handles(h, s, tmpl, 2, &obj, &n);
+    }
     if (st == HSM_OK && n > 0)
         st = hsm_fail(HSM_ERR_DENIED, "a key of that name exists already");
     return st;

@@ -110,20 +110,31 @@ enum hsm_status hsm_attr_get(struct hsm *h, CK_SESSION_HANDLE s,
     return HSM_OK;
 }
 
-/* The object of class cls that shares obj's CKA_ID. */
+/*
+ * The object of class cls that shares obj's CKA_ID; of several, the one that
+ * shares its label, too: an id is no name that is given once.
+ */
 static enum hsm_status sibling(struct hsm *h, CK_SESSION_HANDLE s,
                                CK_OBJECT_HANDLE obj, CK_OBJECT_CLASS cls,
                                CK_OBJECT_HANDLE *out)
 {
-    uint8_t *id = NULL;
-    size_t id_len = 0, n = 1;
+    uint8_t *id = NULL, *label = NULL;
+    size_t id_len = 0, label_len = 0, n = 1;
     enum hsm_status st = hsm_attr_get(h, s, obj, CKA_ID, &id, &id_len);
 
     if (st != HSM_OK)
         return st;
+    if (hsm_attr_get(h, s, obj, CKA_LABEL, &label, &label_len) != HSM_OK)
+        label_len = 0; /* some have none */
     CK_ATTRIBUTE tmpl[] = { { CKA_CLASS, &cls, sizeof(cls) },
-                            { CKA_ID, id, id_len } };
-    st = hsm_find_handles(h, s, tmpl, 2, out, &n);
+                            { CKA_ID, id, id_len },
+                            { CKA_LABEL, label, label_len } };
+    st = hsm_find_handles(h, s, tmpl, label_len > 0 ? 3 : 2, out, &n);
+    if (st == HSM_OK && n == 0 && label_len > 0) {
+        n = 1;
+        st = hsm_find_handles(h, s, tmpl, 2, out, &n);
+    }
+    free(label);
     free(id);
     if (st == HSM_OK && n == 0)
         st = hsm_fail(HSM_ERR_NOT_FOUND, "no public half of the same id");

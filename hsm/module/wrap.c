@@ -27,6 +27,10 @@ static enum hsm_status token_secret(struct hsm *h, CK_SESSION_HANDLE s,
         return st;
     if (label != NULL)
         label[label_len] = '\0'; /* there is room for it */
+    if (label != NULL && strlen((char *)label) != label_len) {
+        free(label); /* not to be taken for what is before the NUL */
+        label = NULL;
+    }
     if ((st = hsm_secret_new(h, obj, len, out)) != HSM_OK) {
         free(label);
         return st;
@@ -250,9 +254,9 @@ static enum hsm_status wrapping_key(struct hsm *h, const uint8_t *n,
         { CKA_KEY_TYPE, &type, sizeof(type) },
         { CKA_MODULUS, (void *)(uintptr_t)n, n_len },
         { CKA_WRAP, &yes, sizeof(yes) },
-        { CKA_PUBLIC_EXPONENT, (void *)(uintptr_t)e, e_len },
-        { CKA_TOKEN, &no, sizeof(no) },
+        { CKA_TOKEN, &yes, sizeof(yes) },
         { CKA_PRIVATE, &no, sizeof(no) },
+        { CKA_PUBLIC_EXPONENT, (void *)(uintptr_t)e, e_len },
     };
     CK_SESSION_HANDLE s = CK_INVALID_HANDLE;
     CK_OBJECT_HANDLE obj = CK_INVALID_HANDLE;
@@ -261,7 +265,7 @@ static enum hsm_status wrapping_key(struct hsm *h, const uint8_t *n,
 
     if (st != HSM_OK)
         return st;
-    st = hsm_find_handles(h, s, tmpl, 4, &obj, &found);
+    st = hsm_find_handles(h, s, tmpl, 5, &obj, &found);
     if (st == HSM_OK && found > 0)
         st = token_secret(h, s, obj, n_len, key);
     hsm_session_put(h, s, st == HSM_OK);
@@ -273,6 +277,7 @@ static enum hsm_status wrapping_key(struct hsm *h, const uint8_t *n,
                         "any is not configured");
     if ((st = hsm_owner_get(h, &s)) != HSM_OK)
         return st;
+    tmpl[4].pValue = &no;
     st = HSM_CALL(h, C_CreateObject, s, tmpl, 7, &obj);
     return hsm_secret_made(h, s, st, obj, n_len, key);
 }
