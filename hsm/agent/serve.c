@@ -225,12 +225,12 @@ static void work(struct agent_conn *c, struct buffers *b)
     agent_reply_free(r);
 }
 
-/* All requests in b->in, which are whole. */
+/* All requests in b->in, which are whole, unless one is the end of it. */
 static void work_all(struct agent_conn *c, struct buffers *b, size_t len)
 {
     size_t at = 0, used = 0;
 
-    while (at < len
+    while (at < len && !atomic_load(&c->over)
            && wire_decode(b->in + at, len - at, &b->msg, &used) == WIRE_OK) {
         work(c, b);
         at += used;
