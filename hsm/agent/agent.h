@@ -13,7 +13,7 @@
 
 #include "wire.h"
 
-/* ---- configuration (config.c) and policy (policy.c) ---- */
+/* ---- configuration and policy (policy.c) ---- */
 
 /* What a key may be used for: words of `use`, in this order. */
 #define AGENT_USES     "sign|derive|wrap|unwrap|generate"
@@ -66,7 +66,7 @@ bool agent_become(const struct agent *agent);
 /* System calls that are not needed are refused from now on. */
 bool agent_confine(const struct agent *agent);
 
-/* ---- connections (serve.c) ---- */
+/* ---- connections (conn.c) ---- */
 
 /* Its numbers for keys and secrets: a place, and how often it was taken. */
 struct agent_object {
@@ -77,16 +77,18 @@ struct agent_object {
     uint32_t next_free;
 };
 
+#define AGENT_QUICK_NS 20000 /* a request that takes less */
+
 /* Somebody who is connected, by however many connections. */
 struct agent_user {
-    struct agent_user *next; /* guarded by serve.c's lock, like `conns` */
+    struct agent_user *next; /* guarded by conn.c's lock, like `conns` */
     uid_t uid;
     size_t conns;
     atomic_size_t objects; /* of all of them */
 };
 
 struct agent_conn {
-    struct agent_conn *next, **prev; /* of all; guarded by serve.c's lock */
+    struct agent_conn *next, **prev; /* of all; guarded by conn.c's lock */
     struct agent *agent;
     int fd;
     struct agent_user *user;
@@ -99,19 +101,36 @@ struct agent_conn {
     size_t part_len;
     atomic_int_fast64_t usual_ns; /* that a request takes */
     bool several; /* it has asked a second thing before the first's answer */
-    pthread_mutex_t lock; /* over sending and the next three */
+    pthread_mutex_t send; /* an answer is written in one piece */
+    pthread_mutex_t lock; /* over the next three */
     struct agent_object *objects;
     size_t n_objects, used;
     uint32_t free; /* the first of the list, or UINT32_MAX */
 };
 
-/* Serve until a byte is in agent->stop; workers threads, of which one is the
- * caller's. */
-bool agent_serve(struct agent *agent);
-
+/* Be told of fd, which is a member of agent, by the address of that member. */
+bool agent_watch(struct agent *agent, int *fd);
+/* A connection, which takes fd over; it may be ended at once. */
+void agent_conn_begin(struct agent *agent, int fd);
+/* Give up a reference; the last one is the connection's end. */
+void agent_conn_unref(struct agent_conn *c);
+/* The part of a message in place of the one before, which is wiped. */
+bool agent_conn_keep(struct agent_conn *c, const uint8_t *p, size_t len);
+void agent_conn_log(const struct agent_conn *c, const char *event,
+                    const char *what, const char *label);
+/* Don't watch the listener until a connection has ended. */
+void agent_conns_deafen(struct agent *agent);
+/* End all; nobody else is left. */
+void agent_conns_end(void);
 /* HSM_ERR_DENIED; logged, and the end of a connection that does not learn. */
 enum hsm_status agent_refuse(struct agent_conn *c, unsigned use,
                              const char *label, size_t len);
+
+/* ---- workers (serve.c) ---- */
+
+/* Serve, with so many threads as there are `workers`, until agent->stop is
+ * written to. */
+bool agent_serve(struct agent *agent);
 
 /* ---- objects of a connection (objects.c) ---- */
 

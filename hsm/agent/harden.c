@@ -20,22 +20,29 @@ static bool fail(const char *what)
     return false;
 }
 
+/* What is locked counts against RLIMIT_MEMLOCK, unless it is root's. */
+static bool lock_memory(const struct agent *agent)
+{
+    if (strcmp(agent->lock_memory, "no") == 0
+        || mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+        return true;
+    if (strcmp(agent->lock_memory, "yes") == 0)
+        return fail("memory can't be locked (RLIMIT_MEMLOCK, lock-memory)");
+    capif_log("warning", "reason", "memory is not locked", "detail",
+              strerror(errno), NULL);
+    return munlockall() == 0 || fail("munlockall");
+}
+
 bool agent_harden(const struct agent *agent)
 {
     const struct rlimit none = { 0, 0 };
+    const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 
     if (setrlimit(RLIMIT_CORE, &none) != 0
         || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return fail("no protection against cores and tracers");
-    if (strcmp(agent->lock_memory, "no") != 0
-        && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
-        if (strcmp(agent->lock_memory, "yes") == 0)
-            return fail("memory can't be locked (RLIMIT_MEMLOCK, "
-                        "lock-memory)");
-        capif_log("warning", "reason", "memory is not locked", "detail",
-                  strerror(errno), NULL);
-    }
-    return true;
+    (void)setrlimit(RLIMIT_MEMLOCK, &all); /* root may; for `user` */
+    return lock_memory(agent);
 }
 
 bool agent_become(const struct agent *agent)
@@ -54,7 +61,10 @@ bool agent_become(const struct agent *agent)
         || setuid(pw->pw_uid) != 0)
         return fail("can't become the user that is configured");
     /* The change has made the process traceable again. */
-    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 || fail("PR_SET_DUMPABLE");
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return fail("PR_SET_DUMPABLE");
+    /* All that is mapped from now on would fail where the limit is low. */
+    return lock_memory(agent);
 }
 
 /*

@@ -114,9 +114,11 @@ static enum hsm_status read_pin(char pin[HSM_PIN_MAX + 1], bool *there)
     *there = agent.pin_file != NULL || agent.pin_credential != NULL;
     if (!*there)
         return HSM_OK;
+    if (agent.pin_credential != NULL && dir == NULL)
+        return hsm_fail(HSM_ERR_CONFIG, "pin-credential: there is no "
+                                        "CREDENTIALS_DIRECTORY");
     if (agent.pin_credential != NULL)
-        snprintf(path, sizeof(path), "%s/%s", dir != NULL ? dir : "",
-                 agent.pin_credential);
+        snprintf(path, sizeof(path), "%s/%s", dir, agent.pin_credential);
     else
         snprintf(path, sizeof(path), "%s", agent.pin_file);
     if ((st = hsm_pin_read(path, pin, &len)) == HSM_OK)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections.  Workers wait for the same epoll; whoever is told of a
+ * Workers wait for the same epoll; whoever is told of a
  * connection is its reader, reads what is there, lets the next one be told,
  * and then does what was asked.  Nobody waits for a client: one that does not
  * read its answers, or sends what is no request, is cut off.
@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,15 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REFUSALS_MAX 16           /* of a connection, before it is ended */
-#define STACK        (512 * 1024) /* octets of a worker's */
-#define LOOK_NS      20000        /* for the next request */
-#define QUICK_NS     20000        /* a request that takes less */
-#define TURN         16384        /* octets read before others have theirs */
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct agent_conn *all; /* guarded by lock, like the next */
-static size_t n_all;
+#define STACK       (512 * 1024) /* octets of a worker's */
+#define LOOK_NS     20000        /* for the next request */
+#define TURN        16384        /* octets read before others have theirs */
+#define PATIENCE_MS 100          /* with a client that does not read */
 
 /* What a worker reads to and writes from. */
 struct buffers {
@@ -39,150 +35,42 @@ struct buffers {
     struct agent_reply reply;
 };
 
-/* ---- a connection's life ---- */
-
-/* Of a message; it may hold a value that is being imported. */
-static bool keep_part(struct agent_conn *c, const uint8_t *p, size_t len)
-{
-    if (c->part != NULL)
-        OPENSSL_cleanse(c->part, c->part_len);
-    free(c->part);
-    c->part = NULL;
-    c->part_len = 0;
-    if (len == 0)
-        return true;
-    if ((c->part = malloc(len)) == NULL)
-        return false;
-    memcpy(c->part, p, len);
-    c->part_len = len;
-    return true;
-}
-
-static void unref(struct agent_conn *c)
-{
-    if (atomic_fetch_sub(&c->refs, 1) != 1)
-        return;
-    pthread_mutex_lock(&lock);
-    if (c->next != NULL)
-        c->next->prev = c->prev;
-    *c->prev = c->next;
-    n_all--;
-    pthread_mutex_unlock(&lock);
-    close(c->fd);
-    agent_drop_all(c);
-    (void)keep_part(c, NULL, 0);
-    pthread_mutex_destroy(&c->lock);
-    free(c);
-}
-
 /* Its reader is told, and does the rest. */
 static void cut_off(struct agent_conn *c)
 {
     (void)shutdown(c->fd, SHUT_RDWR);
 }
 
-static void log_conn(const struct agent_conn *c, const char *event,
-                     const char *what, const char *label)
-{
-    char uid[24], pid[24];
-
-    snprintf(uid, sizeof(uid), "%lu", (unsigned long)c->uid);
-    snprintf(pid, sizeof(pid), "%ld", (long)c->pid);
-    capif_log(event, "uid", uid, "pid", pid, "what", what, "key", label, NULL);
-}
-
-enum hsm_status agent_refuse(struct agent_conn *c, unsigned use,
-                             const char *label, size_t len)
-{
-    static const char *const words[] = { "sign", "derive", "wrap", "unwrap",
-                                         "generate" };
-    char name[128];
-    const char *what = "any use";
-
-    for (size_t i = 0; i < 5; i++)
-        if (use == 1u << i)
-            what = words[i];
-    snprintf(name, sizeof(name), "%.*s", (int)len, len > 0 ? label : "");
-    log_conn(c, "refused", what, name);
-    if (atomic_fetch_add(&c->refusals, 1) + 1 >= REFUSALS_MAX)
-        atomic_store(&c->over, true);
-    return hsm_fail(HSM_ERR_DENIED, "the agent's policy forbids %s", what);
-}
-
-/* Why uid may not have one more connection; NULL: it may. */
-static const char *too_many_locked(const struct agent *agent, uid_t uid)
-{
-    size_t n = 0;
-
-    for (const struct agent_conn *c = all; c != NULL; c = c->next)
-        n += c->uid == uid;
-    if (n_all >= agent->clients)
-        return "too many clients";
-    return n >= agent->clients_per_user ? "too many clients of this user"
-                                        : NULL;
-}
-
-static struct agent_conn *conn_new(struct agent *agent, int fd)
-{
-    struct ucred cred = { 0 };
-    socklen_t len = sizeof(cred);
-    struct agent_conn *c = calloc(1, sizeof(*c));
-
-    if (c == NULL
-        || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
-        free(c);
-        return NULL;
-    }
-    c->agent = agent;
-    c->fd = fd;
-    c->uid = cred.uid;
-    c->pid = cred.pid;
-    c->free = UINT32_MAX;
-    atomic_init(&c->refs, 1);
-    atomic_init(&c->usual_ns, QUICK_NS);
-    pthread_mutex_init(&c->lock, NULL);
-    return c;
-}
-
-static void conn_begin(struct agent *agent, int fd)
-{
-    struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT };
-    struct agent_conn *c = conn_new(agent, fd);
-    const char *why;
-
-    if (c == NULL) {
-        close(fd);
-        return;
-    }
-    why = agent_knows(agent, c->uid) ? NULL : "may use no key";
-    pthread_mutex_lock(&lock);
-    if (why == NULL)
-        why = too_many_locked(agent, c->uid);
-    c->prev = &all;
-    if ((c->next = all) != NULL)
-        all->prev = &c->next;
-    all = c;
-    n_all++;
-    pthread_mutex_unlock(&lock);
-    ev.data.ptr = c;
-    if (why == NULL && epoll_ctl(agent->epoll, EPOLL_CTL_ADD, fd, &ev) == 0)
-        return;
-    log_conn(c, "refused", why != NULL ? why : "epoll_ctl", NULL);
-    unref(c);
-}
-
 /* ---- requests and answers ---- */
+
+/* All of it; a client that does not read holds nobody up for long. */
+static bool send_all(int fd, const uint8_t *p, size_t len)
+{
+    struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+    while (len > 0) {
+        ssize_t n = send(fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EAGAIN && poll(&room, 1, PATIENCE_MS) == 1)
+            continue;
+        if (n < 0)
+            return false;
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
 
 static void flush(struct agent_conn *c, struct buffers *b)
 {
-    ssize_t n = 0;
+    bool sent;
 
     if (b->out_len > 0) {
-        pthread_mutex_lock(&c->lock);
-        n = send(c->fd, b->out, b->out_len, MSG_DONTWAIT | MSG_NOSIGNAL);
-        pthread_mutex_unlock(&c->lock);
-        if (n != (ssize_t)b->out_len)
-            cut_off(c);
+        pthread_mutex_lock(&c->send);
+        sent = !atomic_load(&c->over) && send_all(c->fd, b->out, b->out_len);
+        pthread_mutex_unlock(&c->send);
+        if (!sent)
+            atomic_store(&c->over, true); /* nor is more sent in vain */
         OPENSSL_cleanse(b->out, b->out_len);
     }
     b->out_len = 0;
@@ -235,14 +123,14 @@ static int64_t nanoseconds(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* All requests in b->in, which are whole. */
+/* All requests in b->in, which are whole, unless one is the end of it. */
 static void work_all(struct agent_conn *c, struct buffers *b, size_t len)
 {
     const int64_t began = nanoseconds();
     size_t at = 0, used = 0, n = 0;
     int64_t usual = atomic_load(&c->usual_ns);
 
-    while (at < len
+    while (at < len && !atomic_load(&c->over)
            && wire_decode(b->in + at, len - at, &b->msg, &used) == WIRE_OK) {
         work(c, b);
         at += used;
@@ -316,10 +204,10 @@ static bool take(struct agent_conn *c, struct buffers *b, bool look,
         return false;
     *len += (size_t)n;
     if (!whole(b, *len, n_whole)) {
-        log_conn(c, "refused", "no message", NULL);
+        agent_conn_log(c, "refused", "no message", NULL);
         return false;
     }
-    return keep_part(c, b->in + *n_whole, *len - *n_whole);
+    return agent_conn_keep(c, b->in + *n_whole, *len - *n_whole);
 }
 
 static bool tell_next(struct agent_conn *c)
@@ -344,39 +232,55 @@ static void readable(struct agent_conn *c, struct buffers *b)
     while (go_on) {
         if (!take(c, b, turn > 0, &len, &n_whole)) {
             OPENSSL_cleanse(b->in, len);
-            unref(c);
+            agent_conn_unref(c);
             break;
         }
         if (b->requests > 1)
             c->several = true;
         turn += n_whole;
         go_on = n_whole > 0 && turn < TURN
-                && (!c->several || atomic_load(&c->usual_ns) < QUICK_NS);
+                && (!c->several || atomic_load(&c->usual_ns) < AGENT_QUICK_NS);
         if (!go_on && !tell_next(c))
-            unref(c); /* nobody will be its reader */
+            agent_conn_unref(c); /* nobody will be its reader */
         work_all(c, b, n_whole);
         OPENSSL_cleanse(b->in, len);
     }
-    unref(c);
+    agent_conn_unref(c);
 }
 
 /* ---- workers ---- */
 
+/*
+ * With no descriptor left, the listener would be ready for ever: it is not
+ * watched until a connection has ended.
+ */
 static void accept_one(struct agent *agent)
 {
     int fd = accept4(agent->listener, NULL, NULL, SOCK_CLOEXEC);
 
-    if (fd >= 0)
-        conn_begin(agent, fd);
+    if (fd >= 0) {
+        agent_conn_begin(agent, fd);
+        return;
+    }
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS
+        && errno != ENOMEM)
+        return;
+    agent_conns_deafen(agent);
 }
 
-static void *worker(void *arg)
+struct worker {
+    struct agent *agent;
+    struct buffers *b;
+    pthread_t thread;
+};
+
+static void *work_until_end(void *arg)
 {
-    struct agent *agent = arg;
-    struct buffers *b = calloc(1, sizeof(*b));
+    struct worker *w = arg;
+    struct agent *agent = w->agent;
     struct epoll_event ev;
 
-    while (b != NULL) {
+    for (;;) {
         if (epoll_wait(agent->epoll, &ev, 1, -1) < 1)
             continue;
         if (ev.data.ptr == &agent->stop)
@@ -384,47 +288,59 @@ static void *worker(void *arg)
         if (ev.data.ptr == &agent->listener)
             accept_one(agent);
         else
-            readable(ev.data.ptr, b);
+            readable(ev.data.ptr, w->b);
     }
-    free(b);
     return NULL;
 }
 
-static bool watch(struct agent *agent, int *fd)
+/* So many as could be started. */
+static size_t workers_start(struct agent *agent, struct worker *w)
 {
-    struct epoll_event ev = { .events = EPOLLIN, .data = { .ptr = fd } };
+    pthread_attr_t attr;
+    size_t n = 0;
 
-    return epoll_ctl(agent->epoll, EPOLL_CTL_ADD, *fd, &ev) == 0;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK); /* it is locked memory */
+    for (; n < agent->workers; n++) {
+        w[n].agent = agent;
+        if ((w[n].b = calloc(1, sizeof(*w[n].b))) == NULL)
+            break;
+        if (pthread_create(&w[n].thread, &attr, work_until_end, &w[n]) != 0) {
+            free(w[n].b);
+            break;
+        }
+    }
+    pthread_attr_destroy(&attr);
+    return n;
 }
 
 bool agent_serve(struct agent *agent)
 {
-    pthread_t *threads = calloc(agent->workers, sizeof(*threads));
-    pthread_attr_t attr;
-    size_t n = 0;
+    struct worker *w = calloc(agent->workers, sizeof(*w));
+    const uint64_t one = 1;
+    size_t n;
 
     agent->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (threads == NULL || agent->epoll < 0 || !watch(agent, &agent->listener)
-        || !watch(agent, &agent->stop)) {
-        free(threads);
+    if (w == NULL || agent->epoll < 0 || !agent_watch(agent, &agent->listener)
+        || !agent_watch(agent, &agent->stop)) {
+        free(w);
         return false;
     }
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK); /* it is locked memory */
-    while (n < agent->workers
-           && pthread_create(&threads[n], &attr, worker, agent) == 0)
-        n++;
-    pthread_attr_destroy(&attr);
-    if (n < agent->workers)
+    n = workers_start(agent, w);
+    if (n < agent->workers) {
         capif_log("error", "reason", "too few threads", NULL);
-    else
+        if (write(agent->stop, &one, sizeof(one)) < 0)
+            abort(); /* nothing else would end those that run */
+    } else {
         capif_log("ready", "listen", agent->listen, "rung",
                   hsm_rung_name(agent_rung(agent)), NULL);
-    for (size_t i = 0; i < n; i++)
-        pthread_join(threads[i], NULL);
-    while (all != NULL) /* nobody else is left */
-        unref(all);
+    }
+    for (size_t i = 0; i < n; i++) {
+        pthread_join(w[i].thread, NULL);
+        free(w[i].b);
+    }
+    agent_conns_end();
     close(agent->epoll);
-    free(threads);
+    free(w);
     return n == agent->workers;
 }

@@ -10,7 +10,7 @@ import unittest
 
 import cbor
 from agent import (DENIED, GONE, MECH, MEMORY, NOT_FOUND, OK, OPS, PARAM,
-                   Agent, Ended, Token, until)
+                   EVERYTHING, NOBODY, Agent, Ended, Token, until)
 from tap import main
 from wire import make_key, run
 
@@ -23,8 +23,7 @@ TBS = hashlib.sha256(b'tbs').digest()
 def setUpModule():
     global token, agent
     token = Token()
-    agent = Agent(token, objects=1024, clients=20, clients_per_user=16,
-                  wrap='any')
+    agent = Agent(token, objects=1024, wrap='any')
     with agent.client() as c:
         c.must('GENERATE', 1, 1, 0, 1, 'pkcs11:object=ec')
         c.must('GENERATE', 0, 0, 2048, 1 | 8, 'pkcs11:object=rsa')
@@ -386,24 +385,32 @@ def flood(to, request, answers, ready):
 
 class Crowds(Case):
     def test_too_many_of_a_user_and_in_total(self):
-        held, before = [self.c, self.other], len(agent.refused())
-        held += [agent.client() for _ in range(14)]
+        small = Agent(token, EVERYTHING.replace('0,', '0, %d,' % NOBODY),
+                      clients=6, clients_per_user=4)
+        held = [small.client() for _ in range(4)]
         with self.assertRaises(Ended):
-            agent.client()
-        self.assertIn('too many clients of this user', agent.refused()[-1])
-        self.assertEqual(len(agent.refused()), before + 1)
+            small.client()
+        self.assertIn('what="too many clients of this user"',
+                      small.refused()[-1])
+        held += [small.client(NOBODY) for _ in range(2)]
+        with self.assertRaises(Ended):
+            small.client(NOBODY)
+        self.assertIn('what="too many clients"', small.refused()[-1])
+        self.assertEqual(len(small.refused()), 2)
         for c in held:
             self.works(c)
-        for c in held[2:]:
-            c.close()
+        held[0].close()
 
         def again():
             try:
-                with agent.client() as c:
+                with small.client(NOBODY) as c:
                     return c.status('RANDOM', 1) == OK
             except Ended:
                 return False
         until(again)
+        for c in held:
+            c.close()
+        self.assertEqual(small.stop(), 0)
 
     def test_one_that_never_reads(self):
         flood = b''.join(self.c.request('RANDOM', 4096) for _ in range(50))
