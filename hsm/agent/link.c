@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,12 +16,17 @@
 #define ARGS_MAX    6      /* of any operation */
 #define LOOK_NS_MAX 100000 /* an answer that takes longer is slept for */
 
-/* Somebody who waits for an answer; on his stack. */
+/*
+ * Somebody who waits for an answer; on his stack.  Once one of the flags is
+ * set, woken is posted and he has what follows to himself, without a lock.
+ */
 struct waiting {
     struct waiting *next;
     uint64_t number;
-    pthread_cond_t changed; /* it is there, or he is to read */
-    uint8_t *octets;        /* NULL: not there yet */
+    sem_t woken;
+    bool reads;      /* it is up to him now to read, for all */
+    bool over;       /* he is out of the list, whether there is an answer */
+    uint8_t *octets; /* or NULL */
     size_t len;
 };
 
@@ -31,7 +37,7 @@ struct hsm_agent {
     atomic_uint_fast64_t last; /* number given */
     atomic_bool broken;
     struct waiting *waiting; /* everybody; guarded by lock, as all below */
-    bool reading;            /* somebody does, to whom the next two belong */
+    bool reading;            /* somebody is to, and has the next two */
     uint8_t *in;             /* of WIRE_MAX octets */
     size_t in_len;
     int64_t usual_ns; /* that an answer takes */
@@ -76,6 +82,13 @@ static enum hsm_status request_make(struct request *r, uint64_t number,
     return HSM_OK;
 }
 
+/* Nothing that comes is of use: who reads is to hear of it, too. */
+static void give_up(struct hsm_agent *a)
+{
+    atomic_store(&a->broken, true);
+    (void)shutdown(a->fd, SHUT_RDWR);
+}
+
 static bool request_send(struct hsm_agent *a, struct request *r)
 {
     bool sent;
@@ -84,7 +97,7 @@ static bool request_send(struct hsm_agent *a, struct request *r)
     sent = send_all(a->fd, r->p, r->len);
     pthread_mutex_unlock(&a->send);
     if (!sent)
-        atomic_store(&a->broken, true);
+        give_up(a);
     OPENSSL_cleanse(r->p, r->len);
     if (r->p != r->small)
         free(r->p);
@@ -93,21 +106,29 @@ static bool request_send(struct hsm_agent *a, struct request *r)
 
 /* ---- receiving ---- */
 
+/* He is no longer in the list. */
+static void release(struct waiting *w)
+{
+    w->over = true;
+    sem_post(&w->woken);
+}
+
 /* Give an answer to who waits for it, if somebody does.  Under a->lock. */
 static bool deliver_locked(struct hsm_agent *a, const struct wire_msg *m,
                            const uint8_t *octets, size_t len)
 {
-    struct waiting *w = a->waiting;
+    struct waiting **p = &a->waiting, *w;
 
     if (m->items[0].type != WIRE_NUM)
         return false;
-    while (w != NULL && w->number != m->items[0].num)
-        w = w->next;
-    if (w == NULL || w->octets != NULL || (w->octets = malloc(len)) == NULL)
+    while (*p != NULL && (*p)->number != m->items[0].num)
+        p = &(*p)->next;
+    if ((w = *p) == NULL || (w->octets = malloc(len)) == NULL)
         return false;
     memcpy(w->octets, octets, len);
     w->len = len;
-    pthread_cond_signal(&w->changed);
+    *p = w->next;
+    release(w);
     return true;
 }
 
@@ -165,61 +186,71 @@ static void read_locked(struct hsm_agent *a)
                        : 0;
     ssize_t n;
 
-    a->reading = true;
     pthread_mutex_unlock(&a->lock);
     n = receive(a, look);
     pthread_mutex_lock(&a->lock);
-    a->reading = false;
     if (n > 0)
         a->in_len += (size_t)n;
     if (n <= 0 || !deliver_all_locked(a))
         atomic_store(&a->broken, true);
 }
 
-/*
- * While somebody waits, one of them reads, or is told here that he is to:
- * by everybody who leaves.  Others would be woken up for nothing.
- */
-static void hand_over_locked(struct hsm_agent *a)
-{
-    struct waiting *w = a->waiting;
-
-    while (w != NULL && w->octets != NULL)
-        w = w->next;
-    if (!a->reading && w != NULL)
-        pthread_cond_signal(&w->changed);
-}
-
 static void begin(struct hsm_agent *a, struct waiting *w)
 {
-    pthread_cond_init(&w->changed, NULL);
+    sem_init(&w->woken, 0, 0);
     pthread_mutex_lock(&a->lock);
     w->next = a->waiting;
     a->waiting = w;
     pthread_mutex_unlock(&a->lock);
 }
 
-/* Wait for the answer, and forget w. */
-static void end(struct hsm_agent *a, struct waiting *w)
+/* The next one reads, and nobody else is woken up for it; or all are let go. */
+static void hand_over_locked(struct hsm_agent *a)
 {
-    struct waiting **p = &a->waiting;
-    int64_t began;
+    struct waiting *w;
+
+    while ((w = a->waiting) != NULL && atomic_load(&a->broken)) {
+        a->waiting = w->next;
+        release(w);
+    }
+    a->reading = w != NULL;
+    if (w != NULL) {
+        w->reads = true;
+        sem_post(&w->woken);
+    }
+}
+
+/* Read until w's answer is there. */
+static void read_for(struct hsm_agent *a, struct waiting *w)
+{
+    const int64_t began = nanoseconds();
 
     pthread_mutex_lock(&a->lock);
-    began = nanoseconds();
-    while (w->octets == NULL && !atomic_load(&a->broken)) {
-        if (a->reading)
-            pthread_cond_wait(&w->changed, &a->lock);
-        else
-            read_locked(a);
-    }
+    while (!w->over && !atomic_load(&a->broken))
+        read_locked(a);
     a->usual_ns += (nanoseconds() - began - a->usual_ns) / 8;
-    while (*p != w)
-        p = &(*p)->next;
-    *p = w->next;
     hand_over_locked(a);
     pthread_mutex_unlock(&a->lock);
-    pthread_cond_destroy(&w->changed);
+}
+
+/* Wait for the answer; w is in no list then. */
+static void end(struct hsm_agent *a, struct waiting *w)
+{
+    bool reads;
+
+    pthread_mutex_lock(&a->lock);
+    if (!a->reading && !w->over)
+        a->reading = w->reads = true;
+    reads = w->reads;
+    pthread_mutex_unlock(&a->lock);
+    if (!reads) {
+        while (sem_wait(&w->woken) != 0)
+            ; /* a signal */
+        reads = w->reads;
+    }
+    if (reads)
+        read_for(a, w);
+    sem_destroy(&w->woken);
 }
 
 /* ---- asking ---- */
@@ -232,7 +263,7 @@ static enum hsm_status parse(struct hsm_agent *a, struct agent_answer *out,
 
     if (wire_decode(out->octets, out->len, &out->msg, &used) != WIRE_OK
         || !wire_is_answer(&out->msg, op) || items[1].num > HSM_ERR_DEVICE) {
-        atomic_store(&a->broken, true);
+        give_up(a);
         return hsm_fail(HSM_ERR_SESSION, "agent: an answer of no sense");
     }
     if (items[1].num == HSM_OK)
