@@ -334,13 +334,13 @@ CK_ULONG vault_count(const struct vault *v)
            + (v->live != NULL ? v->live(NULL, 0) : 0);
 }
 
-/* As in vault.h, between least and most; ten seconds at the longest. */
+/* As in vault.h, between least and most; three seconds at the longest. */
 static void expect(const struct vault *v, CK_ULONG least, CK_ULONG most)
 {
     const struct timespec wait = { 0, 1000000 };
     CK_ULONG n = vault_count(v);
 
-    for (int i = 0; v->live != NULL && (n < least || n > most) && i < 10000;
+    for (int i = 0; v->live != NULL && (n < least || n > most) && i < 3000;
          i++) {
         nanosleep(&wait, NULL);
         n = vault_count(v);
