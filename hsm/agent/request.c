@@ -258,10 +258,8 @@ static enum hsm_status do_generate(struct agent_conn *c,
     enum hsm_status st;
 
     if (ARG(0).num >= HSM_KEY_TYPES || ARG(1).num > HSM_CURVE_P521
-        || ARG(2).num > 16384 || ARG(3).num > 15)
+        || ARG(2).num > 16384 || ARG(3).num > 15 || ARG(4).len > NEW_URI_MAX)
         return hsm_fail(HSM_ERR_PARAM, "no such key");
-    if (ARG(4).len > NEW_URI_MAX)
-        return hsm_fail(HSM_ERR_PARAM, "too long a name for a key");
     if ((r->objs = calloc(1, sizeof(*r->objs))) == NULL
         || (uri = wire_string(&ARG(4))) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
@@ -459,8 +457,7 @@ static enum hsm_status do_drop(struct agent_conn *c, const struct wire_msg *m,
 /* Does it end in a number? */
 static bool makes(uint64_t op)
 {
-    return op == WIRE_SECRET_FIND || op == WIRE_KEK_FIND || op == WIRE_IMPORT
-           || op == WIRE_DERIVE || op == WIRE_EXTRACT || op == WIRE_P_SHA256
+    return (op >= WIRE_SECRET_FIND && op <= WIRE_P_SHA256)
            || op == WIRE_UNWRAP_AES || op == WIRE_UNWRAP_RSA
            || op == WIRE_GENERATE;
 }
