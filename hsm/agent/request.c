@@ -374,8 +374,7 @@ static enum hsm_status do_drop(struct agent_conn *c, const struct wire_msg *m,
 /* Does it end in a number? */
 static bool makes(uint64_t op)
 {
-    return op == WIRE_SECRET_FIND || op == WIRE_KEK_FIND || op == WIRE_IMPORT
-           || op == WIRE_DERIVE || op == WIRE_EXTRACT || op == WIRE_P_SHA256
+    return (op >= WIRE_SECRET_FIND && op <= WIRE_P_SHA256)
            || op == WIRE_UNWRAP_AES || op == WIRE_UNWRAP_RSA
            || op == WIRE_GENERATE;
 }
