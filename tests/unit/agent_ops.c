@@ -87,9 +87,7 @@ static EVP_PKEY *public_of(const struct hsm_key *key)
     return pub;
 }
 
-/* R || S, each of 32 octets, of the digest. */
-static bool verifies(const struct hsm_key *key, const uint8_t *sig,
-                     const uint8_t *digest)
+bool sig_verifies(const struct hsm_key *key, const uint8_t sig[64])
 {
     EVP_PKEY *pub = public_of(key);
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new_from_pkey(NULL, pub, NULL);
@@ -102,7 +100,7 @@ static bool verifies(const struct hsm_key *key, const uint8_t *sig,
                          BN_bin2bn(sig + 32, 32, NULL));
     len = i2d_ECDSA_SIG(both, &der);
     ok = len > 0 && EVP_PKEY_verify_init(c) > 0
-         && EVP_PKEY_verify(c, der, (size_t)len, digest, 32) == 1;
+         && EVP_PKEY_verify(c, der, (size_t)len, secret_value, 32) == 1;
     OPENSSL_free(der);
     ECDSA_SIG_free(both);
     EVP_PKEY_CTX_free(c);
@@ -110,16 +108,20 @@ static bool verifies(const struct hsm_key *key, const uint8_t *sig,
     return ok;
 }
 
-enum hsm_status sign_with(struct hsm_key *key, const struct hsm_key *pub)
+enum hsm_status sign_only(struct hsm_key *key, uint8_t sig[64])
 {
     const struct hsm_sign_params p = { .mech = HSM_MECH_ECDSA,
                                        .hash = HSM_HASH_SHA256 };
-    uint8_t sig[64];
-    size_t len = sizeof(sig);
+    size_t len = 64;
     enum hsm_status st = hsm_sign(key, &p, secret_value, 32, sig, &len);
 
-    if (st != HSM_OK)
-        return st;
-    return len == 64 && verifies(pub, sig, secret_value) ? HSM_OK
-                                                         : HSM_ERR_DEVICE;
+    return st == HSM_OK && len != 64 ? HSM_ERR_DEVICE : st;
+}
+
+enum hsm_status sign_with(struct hsm_key *key, const struct hsm_key *pub)
+{
+    uint8_t sig[64];
+    enum hsm_status st = sign_only(key, sig);
+
+    return st == HSM_OK && !sig_verifies(pub, sig) ? HSM_ERR_DEVICE : st;
 }

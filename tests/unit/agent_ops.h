@@ -22,6 +22,9 @@ struct hsm_secret *import(struct hsm *h, size_t n);
 /* Is its HMAC, of the first octets of secret_value, the N-th secret's? */
 bool mac_is(struct hsm_secret *s, size_t n);
 bool same_key(const struct hsm_key *a, const struct hsm_key *b);
+/* The same in two parts, of which the first needs no libcrypto. */
+enum hsm_status sign_only(struct hsm_key *key, uint8_t sig[64]);
+bool sig_verifies(const struct hsm_key *pub, const uint8_t sig[64]);
 /* A signature by key; HSM_ERR_DEVICE if it is none that pub verifies. */
 enum hsm_status sign_with(struct hsm_key *key, const struct hsm_key *pub);
 
