@@ -124,8 +124,11 @@ static enum hsm_status sibling(struct hsm *h, CK_SESSION_HANDLE s,
 
     if (st != HSM_OK)
         return st;
-    if (hsm_attr_get(h, s, obj, CKA_LABEL, &label, &label_len) != HSM_OK)
-        label_len = 0; /* some have none */
+    st = hsm_attr_get(h, s, obj, CKA_LABEL, &label, &label_len);
+    if (st != HSM_OK && st != HSM_ERR_PARAM) { /* some have none */
+        free(id);
+        return st;
+    }
     CK_ATTRIBUTE tmpl[] = { { CKA_CLASS, &cls, sizeof(cls) },
                             { CKA_ID, id, id_len },
                             { CKA_LABEL, label, label_len } };

@@ -81,6 +81,7 @@ static void ask(struct agent_conn *c, const struct wire_msg *m)
 /* The first octet: who asks, and the call that the module fails at. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static struct agent_user user;
     static struct agent_conn c;
     static struct wire_msg m;
     size_t at = 1, used = 0, requests = 0;
@@ -90,7 +91,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     c = (struct agent_conn){
-        .agent = &agent, .fd = -1, .uid = data[0] & 1, .free = UINT32_MAX
+        .agent = &agent,
+        .fd = -1,
+        .user = &user,
+        .uid = data[0] & 1,
+        .free = UINT32_MAX,
     };
     pthread_mutex_init(&c.lock, NULL);
     reset(data[0] >> 1, CKR_FUNCTION_FAILED);
