@@ -152,7 +152,6 @@ static const char *const allowed[] = {
     "poll",
     "ppoll",
     "pread64",
-    "prlimit64",
     "pselect6",
     "pwrite64",
     "read",
@@ -170,7 +169,6 @@ static const char *const allowed[] = {
     "rt_sigaction",
     "rt_sigpending",
     "rt_sigprocmask",
-    "rt_sigqueueinfo",
     "rt_sigreturn",
     "rt_sigsuspend",
     "rt_sigtimedwait",
@@ -188,7 +186,6 @@ static const char *const allowed[] = {
     "statfs",
     "statx",
     "sysinfo",
-    "tgkill",
     "time",
     "umask",
     "uname",
@@ -217,13 +214,22 @@ static bool allow(scmp_filter_ctx f, const char *const *names, size_t n)
     return true;
 }
 
-/* Threads, but no processes; the C library takes ENOSYS for an answer. */
-static bool allow_threads(scmp_filter_ctx f)
+/*
+ * Threads, but no processes; the C library takes ENOSYS for an answer.  Of
+ * what could be done to other processes, only what is done to this one.
+ */
+static bool allow_own(scmp_filter_ctx f)
 {
-    return seccomp_rule_add(
-               f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-               SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x10000 /* THREAD */, 0x10000))
+    return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                            SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)getpid()))
                == 0
+           && seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+                               SCMP_A0_64(SCMP_CMP_EQ, 0))
+                  == 0
+           && seccomp_rule_add(
+                  f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                  SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x10000 /* THREAD */, 0x10000))
+                  == 0
            && seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0)
                   == 0;
 }
@@ -236,7 +242,7 @@ bool agent_confine(const struct agent *agent)
         && allow(f, allowed, sizeof(allowed) / sizeof(allowed[0]))
         && (!agent->network
             || allow(f, networked, sizeof(networked) / sizeof(networked[0])))
-        && allow_threads(f) && seccomp_load(f) == 0;
+        && allow_own(f) && seccomp_load(f) == 0;
 
     seccomp_release(f);
     return ok || fail("seccomp");

@@ -142,9 +142,9 @@ static bool deliver_all_locked(struct hsm_agent *a)
     while ((r = wire_decode(a->in + at, a->in_len - at, &m, &used)) == WIRE_OK
            && deliver_locked(a, &m, a->in + at, used))
         at += used;
-    OPENSSL_cleanse(a->in, at);
-    memmove(a->in, a->in + at, a->in_len - at);
     a->in_len -= at;
+    memmove(a->in, a->in + at, a->in_len);
+    OPENSSL_cleanse(a->in + a->in_len, at);
     return r == WIRE_MORE;
 }
 
@@ -312,6 +312,8 @@ enum hsm_status agent_ask(struct hsm *h, unsigned epoch, enum wire_op op,
     if (atomic_load(&h->agent->broken))
         hsm_lost(h);
     hsm_unuse(h);
+    if (st != HSM_OK) /* nobody looks into it, and it may be asked again */
+        agent_answer_free(out);
     return st;
 }
 
@@ -407,6 +409,7 @@ enum hsm_status agent_connect(struct hsm *h)
     if (a == NULL && (a = h->agent = link_new()) == NULL)
         return hsm_fail(HSM_ERR_MEMORY, "out of memory");
     hang_up(a);
+    OPENSSL_cleanse(a->in, WIRE_MAX);
     a->in_len = 0;
     if ((st = dial(h->path, &a->fd)) != HSM_OK)
         return st;
@@ -425,6 +428,7 @@ void agent_close(struct hsm *h)
     hang_up(a);
     pthread_mutex_destroy(&a->lock);
     pthread_mutex_destroy(&a->send);
+    OPENSSL_cleanse(a->in, WIRE_MAX);
     free(a->in);
     free(a);
 }

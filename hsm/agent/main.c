@@ -24,6 +24,7 @@
 #define ACTIVATED 3 /* the first descriptor that systemd passes on */
 
 static struct agent agent = { .listener = -1, .stop = -1 };
+static bool bound; /* the socket is ours to remove */
 
 static bool fail(const char *what)
 {
@@ -96,6 +97,7 @@ static bool open_listener(void)
     ok = agent.listener >= 0
          && bind(agent.listener, (struct sockaddr *)&at, sizeof(at)) == 0;
     umask(mask);
+    bound = ok;
     return (ok && nonblocking(agent.listener)
             && listen(agent.listener, SOMAXCONN) == 0)
            || fail("listen");
@@ -235,7 +237,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     ok = agent_configure(&agent, conf) && run();
     hsm_close(agent.hsm);
-    if (agent.listener >= 0 && !is_activated())
+    if (bound)
         (void)unlink(agent.listen);
     agent_unconfigure(&agent);
     capif_conf_free(conf);
