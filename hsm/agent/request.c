@@ -281,6 +281,31 @@ static enum hsm_status do_mac(struct agent_conn *c, const struct wire_msg *m,
 
 /* ---- wrapping ---- */
 
+/* By its label, whatever number it has. */
+static enum hsm_status may_use(struct agent_conn *c, const struct hsm_secret *s,
+                               unsigned use)
+{
+    size_t len = s->label != NULL ? strlen(s->label) : 0;
+
+    return agent_uses(c->agent, c->uid, s->label, len) & use
+               ? HSM_OK
+               : agent_refuse(c, use, s->label, len);
+}
+
+/*
+ * What is to leave, wrapped: the client's own, or the token's where the policy
+ * says so of that, too.
+ */
+static enum hsm_status get_traveller(struct agent_conn *c, uint64_t number,
+                                     struct hsm_secret **out)
+{
+    enum hsm_status st = agent_get_secret(c, number, 0, out);
+
+    if (st == HSM_OK && (*out)->token)
+        st = may_use(c, *out, AGENT_WRAP);
+    return st;
+}
+
 static enum hsm_status do_wrap_aes(struct agent_conn *c,
                                    const struct wire_msg *m,
                                    struct agent_reply *r)
@@ -290,7 +315,7 @@ static enum hsm_status do_wrap_aes(struct agent_conn *c,
     enum hsm_status st = agent_get_secret(c, ARG(0).num, AGENT_WRAP, &kek);
 
     if (st == HSM_OK)
-        st = agent_get_secret(c, ARG(1).num, 0, &s);
+        st = get_traveller(c, ARG(1).num, &s);
     if (st == HSM_OK)
         st = hsm_wrap_aes(kek, s, r->room, &len);
     hsm_secret_free(kek);
@@ -322,7 +347,7 @@ static enum hsm_status do_wrap_rsa(struct agent_conn *c,
     struct hsm_secret *key = NULL, *s = NULL;
     const uint8_t *n = ARG(0).p, *e = ARG(1).p;
     size_t n_len = ARG(0).len, e_len = ARG(1).len, len = sizeof(r->room);
-    enum hsm_status st = agent_get_secret(c, ARG(2).num, 0, &s);
+    enum hsm_status st = get_traveller(c, ARG(2).num, &s);
 
     hsm_no_leading_zeros(&n, &n_len);
     hsm_no_leading_zeros(&e, &e_len);
@@ -332,10 +357,7 @@ static enum hsm_status do_wrap_rsa(struct agent_conn *c,
         /* Or a client could bring a key of its own, and read. */
         st = hsm_fail(HSM_ERR_DENIED, "an agent wraps by the token's keys");
     } else if (st == HSM_OK) {
-        size_t label_len = key->label != NULL ? strlen(key->label) : 0;
-
-        if (!(agent_uses(c->agent, c->uid, key->label, label_len) & AGENT_WRAP))
-            st = agent_refuse(c, AGENT_WRAP, key->label, label_len);
+        st = may_use(c, key, AGENT_WRAP);
     }
     if (st == HSM_OK)
         st = hsm_wrap_oaep(key, s, r->room, &len);

@@ -67,10 +67,10 @@ static void flush(struct agent_conn *c, struct buffers *b)
 
     if (b->out_len > 0) {
         pthread_mutex_lock(&c->send);
-        sent = !atomic_load(&c->over) && send_all(c->fd, b->out, b->out_len);
+        sent = send_all(c->fd, b->out, b->out_len);
         pthread_mutex_unlock(&c->send);
         if (!sent)
-            atomic_store(&c->over, true); /* nor is more sent in vain */
+            atomic_store(&c->over, true);
         OPENSSL_cleanse(b->out, b->out_len);
     }
     b->out_len = 0;

@@ -277,6 +277,24 @@ class Hardened(Case):
             sleep.wait()
         self.works(agent)
 
+    def test_not_traceable_by_who_has_started_it(self):
+        def drop():
+            os.setgroups([])
+            os.setgid(pwd.getpwuid(NOBODY).pw_gid)
+            os.setuid(NOBODY)
+
+        self.as_user().stop()
+        os.mkdir(token.dir + '/own')
+        pin = write(token.dir + '/own/pin', token.pin)
+        os.chmod(pin, 0o600)
+        for path in pin, token.dir + '/own':
+            os.chown(path, NOBODY, -1)
+        agent = self.begin(preexec=drop, pin_file=pin,
+                           listen=token.dir + '/own/sock')
+        self.assertEqual(agent.status('Uid').split(), [str(NOBODY)] * 4)
+        self.assertEqual(self.attach(agent.pid), EPERM)
+        self.works(agent)
+
     def test_system_calls(self):
         """Root's debugger makes it call what it must not."""
         if os.uname().machine != 'x86_64':

@@ -3,12 +3,13 @@
 
 import itertools
 import os
+import select
 import signal
 import unittest
 
 import cbor
-from agent import (EVERYTHING, MEMORY, NOBODY, OK, OPS, Agent, Ended, Token,
-                   until)
+from agent import (EVERYTHING, MEMORY, NOBODY, OK, OPS, PATIENCE, Agent,
+                   Ended, Token, until)
 from tap import main
 
 F = 1 << 32  # the first number of a connection
@@ -177,6 +178,27 @@ class Crowds(Case):
                 self.c.send(flood)
                 self.works(self.other)
         self.assertTrue(self.c.ended())
+
+    def test_a_turn_ends(self):
+        """Who has a lot to ask, with nothing to be answered but the last,
+        does not have all of it done before somebody who came later."""
+        one = Agent(token, workers=1)
+
+        def second_is_first():
+            with one.client() as much, one.client() as little:
+                os.kill(one.pid, signal.SIGSTOP)
+                until(lambda: one.status('State')[0] == 'T')
+                much.send(cbor.encode([0, OPS.index('DROP'), 1]) * 45000
+                          + much.request('RANDOM', 1))
+                little.send(little.request('RANDOM', 1))
+                os.kill(one.pid, signal.SIGCONT)
+                first = select.select([much.s, little.s], [], [], PATIENCE)[0]
+                much.answer()
+                little.answer()
+                return first == [little.s]
+        # Both may be there by the time that we look.
+        self.assertTrue(any(second_is_first() for _ in range(10)))
+        self.assertEqual(one.stop(), 0)
 
     def test_one_that_never_ends_keeps_nobody_waiting(self):
         """Not even with one worker, and in whatever way it asks."""
