@@ -4,7 +4,8 @@
 import os
 import unittest
 
-from agent import DENIED, NOBODY, OK, Agent, Ended, Token
+from agent import (DENIED, MEMORY, NOBODY, OK, PARAM, Agent, Ended,
+                   Token)
 from tap import main
 
 TBS = bytes(32)
@@ -26,6 +27,8 @@ def setUpModule():
         token.tool('--keygen', '--key-type', 'AES:32', '--label', label,
                    '--usage-wrap')
     token.tool('--keygen', '--key-type', 'GENERIC:32', '--label', 'psk')
+    token.tool('--keygen', '--key-type', 'GENERIC:32', '--label', 'loose',
+               '--extractable')
 
 
 def tearDownModule():
@@ -134,6 +137,59 @@ class Policy(unittest.TestCase):
                     self.is_refused(agent, c, word, label, *args)
                 else:
                     c.must(*args)
+
+    def test_a_token_s_secret_leaves_by_its_own_rule(self):
+        """Or sign alone would do, since what is unwrapped is one's own."""
+        for use, may in ('sign, derive', False), ('sign, wrap', True):
+            agent = self.begin(rule('*', 'wrap, unwrap') + rule('loose', use),
+                               wrap='any')
+            c = self.client(agent)
+            kek = c.must('KEK_FIND', 'pkcs11:object=kek')[0]
+            s = c.must('SECRET_FIND', 'pkcs11:object=loose')[0]
+            if may:
+                c.must('WRAP_AES', kek, s)
+            else:
+                self.is_refused(agent, c, 'wrap', 'loose', 'WRAP_AES', kek, s)
+
+    def test_a_kek_is_no_secret_and_a_secret_no_kek(self):
+        agent = self.begin(rule('*', ', '.join(WORDS)), wrap='any')
+        c = self.client(agent)
+        kek = c.must('KEK_FIND', 'pkcs11:object=kek')[0]
+        s = c.must('IMPORT', bytes(N), 1)
+        self.is_refused(agent, c, 'sign', 'kek', 'MAC', kek, b'm')
+        self.is_refused(agent, c, 'derive', 'kek', 'DERIVE', kek, b'm', 0)
+        for args in ('WRAP_AES', s, s), ('UNWRAP_AES', s, bytes(40), 0):
+            self.assertEqual(c.status(*args), DENIED)
+
+    def test_a_key_of_the_client_s_own_wraps_nothing(self):
+        c = self.client(self.begin(rule('*', ', '.join(WORDS)), wrap='any'))
+        s = c.must('IMPORT', bytes(N), 1)
+        self.assertEqual(c.status('WRAP_RSA', b'\xc5' + bytes(254) + b'\x01',
+                                  b'\1\0\1', s), DENIED)
+
+    def test_a_short_secret_is_not_derived(self):
+        """Octet by octet, MAC would tell which it is."""
+        c = self.client(self.begin(rule('*', 'sign')))
+        s = c.must('IMPORT', bytes(N), 0)
+        self.assertEqual(c.status('P_SHA256', s, b'm', N - 1, 0), PARAM)
+        c.must('P_SHA256', s, b'm', N, 0)
+
+    def test_nobody_s_id_is_taken(self):
+        """The public half is found by it."""
+        c = self.client(self.begin(rule('*', ', '.join(WORDS))))
+        c.must('GENERATE', 1, 1, 0, 1, 'pkcs11:object=one;id=%07')
+        self.assertEqual(c.status('GENERATE', 1, 1, 0, 1,
+                                  'pkcs11:object=two;id=%07'), DENIED)
+
+    def test_one_user_s_objects_are_not_another_s(self):
+        agent = self.begin(rule('*', 'sign', 0, NOBODY), objects=16)
+        for _ in range(4):
+            c = self.client(agent)
+            for _ in range(16):
+                c.must('IMPORT', bytes(N), 0)
+        self.assertEqual(self.client(agent).status('IMPORT', bytes(N), 0),
+                         MEMORY)
+        self.client(agent, NOBODY).must('IMPORT', bytes(N), 0)
 
     def test_generate_is_needed_to_generate(self):
         agent = self.begin(rule('*', rest('generate'))
