@@ -33,6 +33,26 @@ static void lite_close(struct ccf_db *db)
     free(l);
 }
 
+/*
+ * While others do this for a new file, too, SQLite answers SQLITE_BUSY without
+ * asking its busy handler.
+ */
+static bool set_up(sqlite3 *sqlite)
+{
+    int rc, left = CCF_DB_BUSY_MS;
+
+    while (((rc = sqlite3_exec(sqlite,
+                               "PRAGMA journal_mode=WAL;"
+                               "PRAGMA synchronous=FULL;"
+                               "PRAGMA foreign_keys=ON",
+                               NULL, NULL, NULL))
+            & 0xff)
+               == SQLITE_BUSY
+           && left > 0)
+        left -= sqlite3_sleep(5);
+    return rc == SQLITE_OK;
+}
+
 static struct ccf_db *lite_open(const char *where)
 {
     struct lite *l = calloc(1, sizeof(*l));
@@ -45,11 +65,7 @@ static struct ccf_db *lite_open(const char *where)
                         NULL)
             != SQLITE_OK
         || sqlite3_busy_timeout(l->sqlite, CCF_DB_BUSY_MS) != SQLITE_OK
-        || sqlite3_exec(l->sqlite,
-                        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                        "PRAGMA foreign_keys=ON",
-                        NULL, NULL, NULL)
-               != SQLITE_OK) {
+        || !set_up(l->sqlite)) {
         capif_log("store-failed", "file", where, "why",
                   sqlite3_errmsg(l->sqlite), NULL);
         lite_close(&l->db);

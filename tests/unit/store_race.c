@@ -137,7 +137,7 @@ void test_race_many_enrolments(void **state)
 {
     (void)state;
     line_up(RACERS);
-    for (int round = 0; round < 3; round++)
+    for (int round = 0; round < 2; round++)
         assert_int_equal(
             race(enrol_own, RACERS, round, CCF_STORE_OK, CCF_STORE_OK), RACERS);
     go_home(RACERS);
@@ -208,7 +208,7 @@ void test_race_offboard(void **state)
 {
     (void)state;
     line_up(4);
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 20; round++) {
         json_t *doc = NULL;
         char id[32];
 
@@ -245,7 +245,7 @@ static enum ccf_store_status open_fresh(struct ccf_store *s, int n, int round)
 void test_race_open_threads(void **state)
 {
     (void)state;
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 2; round++) {
         fresh = store_fresh();
         assert_int_equal(
             race(open_fresh, RACERS, round, CCF_STORE_OK, CCF_STORE_OK),
