@@ -9,7 +9,10 @@
  * COMMITTED: one statement sees one snapshot, and pays for no more.
  *
  * Bounded: the server gives up a statement after CCF_DB_BUSY_MS, and we give
- * up the server a second later, since it may be stopped or the path cut.
+ * up the server a second later, since it may be stopped, the path cut, or the
+ * statement COMMIT, which has no such limit.  (Names are looked up by the
+ * system's resolver, which has limits of its own.)
+ *
  * What is lost is lost: the operation under way fails, the next one connects.
  *
  * No password is logged: no URI, and of libpq only what can't quote it; and
@@ -65,18 +68,13 @@ static const char *option(const PQconninfoOption *info, const char *keyword)
     return NULL;
 }
 
-/* libpq's messages have several lines, and end with one. */
+/* The first line: DETAIL, which may have a row in it, is in another one. */
 static void complain(const struct pg *p, const char *state, const char *why)
 {
     const char *host = option(p->info, "host");
-    char line[400];
-    size_t n = 0;
+    char line[300];
 
-    for (; *why != '\0' && n + 1 < sizeof(line); why++)
-        line[n++] = *why == '\n' || *why == '\t' ? ' ' : *why;
-    while (n > 0 && line[n - 1] == ' ')
-        n--;
-    line[n] = '\0';
+    snprintf(line, sizeof(line), "%.*s", (int)strcspn(why, "\n"), why);
     if (host == NULL)
         host = option(p->info, "hostaddr");
     capif_log("store-failed", "host", host, "database",
@@ -155,8 +153,8 @@ static PGresult *answer(struct pg *p, int sent)
 }
 
 /*
- * A connection that was lost, or a standby that was a primary before, isn't
- * noticed until used; prepared statements may be gone with a pooler's peer.
+ * Nothing will do on this one: it is to a primary that is none any more, or a
+ * pooler has lost what we prepared.
  */
 static bool ends_connection(const char *state)
 {
