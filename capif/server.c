@@ -249,7 +249,10 @@ static void dispatch(struct capif_req *req)
         return;
     }
     req->who = cfg->who != NULL ? cfg->who(req, cfg->app) : 0;
-    if (req->route->who != 0 && req->who == 0) {
+    if (req->route->who != 0 && req->who == CAPIF_WHO_UNKNOWN) {
+        capif_req_set_header(req, "Retry-After", "5");
+        capif_reply_problem(req, 503, NULL, "it can't be told who you are");
+    } else if (req->route->who != 0 && req->who == 0) {
         capif_reply_problem(req, 401, NULL,
                             "a client certificate that is known and valid "
                             "here is needed");

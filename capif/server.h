@@ -19,8 +19,9 @@
 #include <event2/event.h>
 #include <stdint.h>
 
-#define CAPIF_PARAMS_MAX 3
-#define CAPIF_BODY_MAX   (1024 * 1024) /* over this, no problem details */
+#define CAPIF_PARAMS_MAX  3
+#define CAPIF_WHO_UNKNOWN (1u << 31)    /* it can't be told at present */
+#define CAPIF_BODY_MAX    (1024 * 1024) /* over this, no problem details */
 
 struct capif_req;
 typedef void capif_handler(struct capif_req *req, void *app);
@@ -37,7 +38,10 @@ struct capif_server_config {
     const char *listen; /* "127.0.0.1:9443" or "[::1]:9443" */
     SSL_CTX *tls;       /* the caller's; must live as long as the server */
     const struct capif_route *routes; /* ends with method NULL */
-    /* One bit of the routes' `who` for the request's peer; 0: nobody. */
+    /*
+     * One bit of the routes' `who` for the request's peer; 0: nobody;
+     * CAPIF_WHO_UNKNOWN: 503 where that matters.
+     */
     unsigned (*who)(const struct capif_req *req, void *app);
     /* Instead of routes: takes all requests, bodies up to any_body_max. */
     capif_handler *any;

@@ -170,22 +170,25 @@ static bool own_apf(struct capif_req *req, const struct ccf_worker *w)
 }
 
 /* Every AEF must be of the provider domain that the APF is of. */
-static bool own_aefs(struct ccf_worker *w, const struct capif_at *api)
+static enum ccf_store_status own_aefs(struct ccf_worker *w,
+                                      const struct capif_at *api)
 {
     struct capif_identity who = { .role = CAPIF_AEF };
     json_t *profiles = json_object_get(api->v, "aefProfiles"), *profile;
     struct ccf_member member;
+    enum ccf_store_status st;
     size_t i;
 
     strcpy(who.ccf_id, w->ccf->ccf_id);
     json_array_foreach(profiles, i, profile)
     {
         snprintf(who.id, sizeof(who.id), "%s", aef_of(profile));
-        if (ccf_store_member(w->store, &who, &member) != CCF_STORE_OK
-            || strcmp(member.group_id, w->peer_group) != 0)
-            return false;
+        if ((st = ccf_store_member(w->store, &who, &member)) != CCF_STORE_OK)
+            return st;
+        if (strcmp(member.group_id, w->peer_group) != 0)
+            return CCF_STORE_NOT_FOUND;
     }
-    return true;
+    return CCF_STORE_OK;
 }
 
 static void publish(struct capif_req *req, struct ccf_worker *w, json_t *doc)
@@ -200,7 +203,11 @@ static void publish(struct capif_req *req, struct ccf_worker *w, json_t *doc)
         capif_reply_invalid(req, &reader);
         return;
     }
-    if (!own_aefs(w, &root)) {
+    if ((st = own_aefs(w, &root)) == CCF_STORE_ERROR) {
+        ccf_reply_store(req, st);
+        return;
+    }
+    if (st != CCF_STORE_OK) {
         capif_reply_problem(req, 403, NULL,
                             "an AEF is not of your provider domain");
         return;

@@ -60,7 +60,7 @@ struct ccf_partner {
 
 struct ccf {
     struct capif_conf *conf;
-    const char *ccf_id, *listen, *store_file, *url;
+    const char *ccf_id, *listen, *store_name, *url;
     const char *cert_file, *key_uri, *ca_file, *ca_key_uri, *jws_key_uri;
     const char *const *methods; /* this CCF's policy, design 10, OQ-8 */
     const char *oauth_client_auth;

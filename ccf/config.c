@@ -28,7 +28,7 @@ static const struct capif_opt ccf_options[] = {
     STR("ccf-id", ccf_id, NULL),
     STR("listen", listen, NULL),
     STR("url", url, NULL),
-    STR("store", store_file, NULL),
+    STR("store", store_name, NULL),
     STR("certificate", cert_file, NULL),
     STR("key", key_uri, NULL),
     STR("ca-certificate", ca_file, NULL),

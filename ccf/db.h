@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ccf db: the few things ccf/store.c asks of an SQL database.
+ * ccf db: the few things the store asks of an SQL database.
  *
  * Statements use $1, $2, ... in the order of their first appearance, and
  * every argument and column is text, so that the same SQL serves any back
- * end.  NULL arguments and columns are SQL's NULL.
+ * end.  NULL arguments and columns are SQL's NULL.  No `$1 IS NULL OR ...`:
+ * a prepared statement with that has no use for an index.
  * Threads: a struct ccf_db belongs to one.
+ * Blocks for some seconds at most, except in a transaction for the schema.
  */
 #ifndef CCF_DB_H
 #define CCF_DB_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#define CCF_DB_COLUMNS_MAX 16
 
 struct ccf_db;
 
@@ -20,20 +24,46 @@ typedef void ccf_db_row_fn(const char *const *columns, void *arg);
 
 enum ccf_db_status {
     CCF_DB_OK,
-    CCF_DB_CONFLICT, /* a key exists already; the transaction is void */
-    CCF_DB_ERROR,    /* logged */
+    CCF_DB_NOT_FOUND, /* an argument is no UTF-8, so nothing has it */
+    CCF_DB_CONFLICT,  /* a key exists already */
+    CCF_DB_RETRY,     /* lost to others: the same once more may succeed */
+    CCF_DB_ERROR,     /* logged */
 };
 
-/* NULL and a line in the log if it can't be opened. */
+/*
+ * postgresql:// and postgres:// are a server's, anything else is a file's
+ * path.  NULL and a line in the log if it can't be opened.
+ */
 struct ccf_db *ccf_db_open(const char *where);
 void ccf_db_close(struct ccf_db *db);
 
 /*
+ * Transactions are serializable, whatever the back end: one that commits has
+ * seen and changed what it would have, had it been alone.  After anything but
+ * CCF_DB_OK, roll back: nothing else is sure to do anything.  If it was
+ * CCF_DB_RETRY, begin anew.  One for the schema may take minutes.
+ */
+enum ccf_db_status ccf_db_begin(struct ccf_db *db, bool schema);
+/* CCF_DB_ERROR: it may have been committed, or not. */
+enum ccf_db_status ccf_db_commit(struct ccf_db *db);
+/* No matter whether one was begun. */
+void ccf_db_rollback(struct ccf_db *db);
+
+/*
  * Run one statement; row may be NULL.  *changed (may be NULL) is how many
- * rows it inserted, updated or deleted.
+ * rows it inserted, updated or deleted.  It stays prepared, and is known by
+ * its address: sql is a string literal.  Outside of a transaction it is one
+ * of its own, which for a look-up is enough.
  */
 enum ccf_db_status ccf_db_run(struct ccf_db *db, const char *sql,
                               const char *const *args, size_t n_args,
                               ccf_db_row_fn *row, void *arg, size_t *changed);
+
+/* The same, not kept, for what has neither arguments nor rows: DDL. */
+enum ccf_db_status ccf_db_exec(struct ccf_db *db, const char *sql);
+
+/* Whether there is such a table, where statements would look for it. */
+enum ccf_db_status ccf_db_has_table(struct ccf_db *db, const char *name,
+                                    bool *has);
 
 #endif

@@ -43,7 +43,7 @@ static void *worker_start(struct event_base *base, void *app)
     if (w == NULL)
         return NULL;
     w->ccf = ccf;
-    if ((w->store = ccf_store_open(ccf->store_file)) == NULL
+    if ((w->store = ccf_store_open(ccf->store_name)) == NULL
         || (w->client = capif_client_new(base)) == NULL
         || (w->server = capif_server_new(base, &cfg)) == NULL) {
         worker_stop(w);

@@ -163,14 +163,17 @@ char *ccf_psk_envelope(struct ccf_worker *w,
     const struct ccf_transport *t = transport_of(transports, aef_id);
     json_t *note = NULL, *claims;
     char *ek = NULL, *jws = NULL;
+    enum ccf_store_status st = CCF_STORE_NOT_FOUND;
 
     *no = (struct ccf_refusal){ .status = 503 };
     if (t == NULL) {
         no->status = 403;
         snprintf(no->why, sizeof(no->why), "no transport key of %s", aef_id);
-    } else if (psk_id == NULL
-               || ccf_store_psk_get(w->store, psk_id, &note) != CCF_STORE_OK
-               || !is_for(note, invoker->id, aef_id)) {
+    } else if (psk_id != NULL
+               && (st = ccf_store_psk_get(w->store, psk_id, &note))
+                      == CCF_STORE_ERROR) {
+        snprintf(no->why, sizeof(no->why), "the store is not available");
+    } else if (st != CCF_STORE_OK || !is_for(note, invoker->id, aef_id)) {
         no->status = 404;
         snprintf(no->why, sizeof(no->why), "the PSK has expired");
     } else if ((ek = wrapped_psk(w->ccf, note, t)) == NULL) {

@@ -71,11 +71,15 @@ static bool is_own_anchor(const struct ccf *ccf, X509 *anchor)
 static unsigned who_of_own(struct ccf_worker *w, X509 *cert)
 {
     struct ccf_member member;
+    enum ccf_store_status st;
 
     if (!capif_cert_identity(cert, &w->peer)
         || strcmp(w->peer.ccf_id, w->ccf->ccf_id) != 0
-        || w->peer.role == CAPIF_CCF
-        || ccf_store_member(w->store, &w->peer, &member) != CCF_STORE_OK
+        || w->peer.role == CAPIF_CCF)
+        return 0;
+    if ((st = ccf_store_member(w->store, &w->peer, &member)) == CCF_STORE_ERROR)
+        return CAPIF_WHO_UNKNOWN;
+    if (st != CCF_STORE_OK
         || strcmp(member.thumbprint, w->peer_thumbprint) != 0)
         return 0;
     strcpy(w->peer_group, member.group_id);
@@ -118,7 +122,8 @@ unsigned ccf_who(const struct capif_req *req, void *app)
         who = who_of_own(w, sk_X509_value(chain, 0));
     else if ((p = partner_of_anchor(w->ccf, anchor)) != NULL)
         who = who_of_partner(w, p, sk_X509_value(chain, 0));
-    if (who == 0) /* a handler may look at the peer itself */
+    if (who == 0
+        || who == CAPIF_WHO_UNKNOWN) /* a handler may look at the peer itself */
         memset(&w->peer, 0, sizeof(w->peer));
     return who;
 }

@@ -132,11 +132,14 @@ void ccf_post_token(struct capif_req *req, void *app)
     const char *grant_type, *client_id, *asked;
     struct capif_scope *grant = calloc(2, sizeof(*grant));
     json_t *context = NULL;
+    enum ccf_store_status st = CCF_STORE_OK;
 
     if (grant == NULL) {
         capif_reply_internal(req, "out-of-memory");
     } else if (!capif_req_form(req)) {
         refuse(req, 400, "invalid_request", "a well-formed form is needed");
+    } else if (capif_req_who(req) == CAPIF_WHO_UNKNOWN) {
+        ccf_reply_store(req, CCF_STORE_ERROR);
     } else if (w->peer.role != CAPIF_INVOKER) {
         refuse(req, 401, "invalid_client",
                "an invoker's certificate is needed");
@@ -149,10 +152,11 @@ void ccf_post_token(struct capif_req *req, void *app)
                "certificate, path and client_id must agree");
     } else if (strcmp(grant_type, "client_credentials") != 0) {
         refuse(req, 400, "unsupported_grant_type", grant_type);
-    } else if (ccf_store_context_get(w->store, w->peer.ccf_id, w->peer.id,
-                                     &context)
-                   != CCF_STORE_OK
-               || !granted(context, &grant[0])) {
+    } else if ((st = ccf_store_context_get(w->store, w->peer.ccf_id, w->peer.id,
+                                           &context))
+               == CCF_STORE_ERROR) {
+        ccf_reply_store(req, st);
+    } else if (st != CCF_STORE_OK || !granted(context, &grant[0])) {
         refuse(req, 400, "unauthorized_client", "no security context");
     } else {
         asked = capif_req_query(req, "scope");

@@ -140,7 +140,9 @@ bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
     if (partner != NULL) /* no further hop: a partner means our own APIs */
         return wish->ccf_id == NULL || strcmp(wish->ccf_id, own) == 0
                || refuse(no, 403, NULL, "%s is not this domain", wish->ccf_id);
-    (void)ccf_store_api_get(w->store, wish->ccf_id, wish->api_id, &api);
+    if (ccf_store_api_get(w->store, wish->ccf_id, wish->api_id, &api)
+        == CCF_STORE_ERROR)
+        return refuse(no, 503, NULL, "the store is not available");
     owner = wish->ccf_id != NULL
                 ? wish->ccf_id
                 : json_string_value(json_object_get(api, "ccfId"));

@@ -10,7 +10,7 @@ set -eu
 cd "${1:-$(dirname "$0")/../..}"
 cc=${CC:-cc}
 flags='-std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror'
-packages='libcrypto libssl libp11 p11-kit-1 jansson libevent libcurl libcbor sqlite3'
+packages='libcrypto libssl libp11 p11-kit-1 jansson libevent libcurl libcbor sqlite3 libpq'
 
 # A layer sees itself and those below it, as in the meson.build files.
 includes() {

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "db.h"
+
+#include "db_ops.h"
+#include "log.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <strings.h>
+
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/*
+ * A slip of the pen in a URI must not make it a path: that one would be made,
+ * and be logged with the password in it.
+ */
+static bool is_path(const char *where)
+{
+    return strstr(where, "://") == NULL
+           && !(strncasecmp(where, "postgres", 8) == 0
+                && strchr(where, ':') != NULL);
+}
+
+struct ccf_db *ccf_db_open(const char *where)
+{
+    const struct ccf_db_ops *ops = NULL;
+    struct ccf_db *db;
+
+    if (begins(where, "postgresql://") || begins(where, "postgres://")) {
+        ops = &ccf_db_pg;
+    } else if (is_path(where)) {
+        ops = &ccf_db_sqlite;
+    } else {
+        capif_log("store-failed", "why",
+                  "neither a path nor a URI postgresql://", NULL);
+        return NULL;
+    }
+    if ((db = ops->open(where)) != NULL)
+        db->ops = ops;
+    return db;
+}
+
+void ccf_db_close(struct ccf_db *db)
+{
+    if (db != NULL)
+        db->ops->close(db);
+}
+
+enum ccf_db_status ccf_db_begin(struct ccf_db *db, bool schema)
+{
+    return db->ops->begin(db, schema);
+}
+
+enum ccf_db_status ccf_db_commit(struct ccf_db *db)
+{
+    return db->ops->commit(db);
+}
+
+void ccf_db_rollback(struct ccf_db *db)
+{
+    db->ops->rollback(db);
+}
+
+/* The length of the UTF-8 sequence at s (RFC 3629); 0 if it is none. */
+static size_t utf8_len(const unsigned char *s)
+{
+    static const struct {
+        unsigned char first, last, low, high; /* of the second octet */
+        size_t len;
+    } forms[] = {
+        { 0x00, 0x7f, 0, 0, 1 },       { 0xc2, 0xdf, 0x80, 0xbf, 2 },
+        { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
+        { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 },
+        { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        if (*s < forms[i].first || *s > forms[i].last)
+            continue;
+        if (forms[i].len > 1 && (s[1] < forms[i].low || s[1] > forms[i].high))
+            return 0;
+        for (size_t k = 2; k < forms[i].len; k++)
+            if (s[k] < 0x80 || s[k] > 0xbf)
+                return 0;
+        return forms[i].len;
+    }
+    return 0;
+}
+
+static bool is_utf8(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+
+    while (*s != '\0') {
+        size_t len = utf8_len(s);
+
+        if (len == 0)
+            return false;
+        s += len;
+    }
+    return true;
+}
+
+/* Keys come from request lines.  SQLite takes any octets, others don't. */
+enum ccf_db_status ccf_db_run(struct ccf_db *db, const char *sql,
+                              const char *const *args, size_t n_args,
+                              ccf_db_row_fn *row, void *arg, size_t *changed)
+{
+    for (size_t i = 0; i < n_args; i++)
+        if (args[i] != NULL && !is_utf8(args[i]))
+            return CCF_DB_NOT_FOUND;
+    return db->ops->run(db, sql, args, n_args, row, arg, changed);
+}
+
+enum ccf_db_status ccf_db_exec(struct ccf_db *db, const char *sql)
+{
+    return db->ops->exec(db, sql);
+}
+
+static void row_there(const char *const *columns, void *arg)
+{
+    (void)columns;
+    *(bool *)arg = true;
+}
+
+enum ccf_db_status ccf_db_has_table(struct ccf_db *db, const char *name,
+                                    bool *has)
+{
+    *has = false;
+    return db->ops->run(db, db->ops->table, &name, 1, row_there, has, NULL);
+}
+
+struct ccf_db_statement *ccf_db_statement(struct ccf_db *db, const char *sql)
+{
+    size_t at = (size_t)((uintptr_t)sql * 0x9e3779b1u >> 8);
+
+    for (size_t i = 0; i < CCF_DB_STATEMENTS; i++) {
+        struct ccf_db_statement *s =
+            &db->statements[(at + i) & (CCF_DB_STATEMENTS - 1)];
+
+        if (s->sql == NULL)
+            s->sql = sql;
+        if (s->sql == sql)
+            return s;
+    }
+    capif_log("store-failed", "why", "too many statements", NULL);
+    return NULL;
+}

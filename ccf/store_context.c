@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Security contexts, and the PSKs in them.
+ */
+#include "store_tx.h"
+
+#include <stdlib.h>
+
+struct context {
+    const char *ccf_id, *invoker_id, *expires, *doc;
+    bool own;
+};
+
+static enum ccf_db_status work_context_put(struct ccf_store *s,
+                                           const void *what)
+{
+    const struct context *c = what;
+    enum ccf_db_status st = CCF_DB_OK;
+    bool member = false;
+
+    if (c->own)
+        st = ccf_db_run(s->db,
+                        "SELECT 1 FROM member WHERE ccf_id = $1"
+                        " AND role = 'invoker' AND id = $2",
+                        ARGS(c->ccf_id, c->invoker_id), ccf_row_there, &member,
+                        NULL);
+    if (st == CCF_DB_OK && c->own && !member)
+        return CCF_DB_NOT_FOUND;
+    if (st == CCF_DB_OK)
+        st = ccf_change(s,
+                        "INSERT INTO context VALUES ($1, $2, $3, $4)"
+                        " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
+                        " SET expires = excluded.expires, doc = excluded.doc",
+                        ARGS(c->ccf_id, c->invoker_id, c->expires, c->doc));
+    return st;
+}
+
+static enum ccf_store_status context_put(struct ccf_store *s,
+                                         const char *ccf_id,
+                                         const char *invoker_id, bool own,
+                                         time_t expires, const json_t *doc)
+{
+    char *text = json_dumps(doc, JSON_COMPACT);
+    char exp[24];
+    const struct context c = { ccf_id, invoker_id, exp, text, own };
+    enum ccf_store_status st = CCF_STORE_ERROR;
+
+    ccf_seconds(expires, exp);
+    if (text != NULL)
+        st = ccf_transact(s, work_context_put, &c);
+    free(text);
+    return st;
+}
+
+enum ccf_store_status ccf_store_context_put(struct ccf_store *s,
+                                            const char *ccf_id,
+                                            const char *invoker_id,
+                                            time_t expires, const json_t *doc)
+{
+    return context_put(s, ccf_id, invoker_id, false, expires, doc);
+}
+
+enum ccf_store_status ccf_store_context_put_own(struct ccf_store *s,
+                                                const char *ccf_id,
+                                                const char *invoker_id,
+                                                time_t expires,
+                                                const json_t *doc)
+{
+    return context_put(s, ccf_id, invoker_id, true, expires, doc);
+}
+
+enum ccf_store_status ccf_store_context_get(struct ccf_store *s,
+                                            const char *ccf_id,
+                                            const char *invoker_id,
+                                            json_t **doc)
+{
+    char now[24];
+
+    ccf_seconds(time(NULL), now);
+    return ccf_doc(s,
+                   "SELECT doc FROM context WHERE ccf_id = $1"
+                   " AND invoker_id = $2"
+                   " AND expires > $3",
+                   ARGS(ccf_id, invoker_id, now), doc);
+}
+
+enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
+                                               const char *ccf_id,
+                                               const char *invoker_id)
+{
+    return ccf_change_one(s,
+                          "DELETE FROM context WHERE ccf_id = $1"
+                          " AND invoker_id = $2",
+                          ARGS(ccf_id, invoker_id));
+}
+
+/* ---- PSKs ---- */
+
+enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
+                                        time_t expires, const json_t *doc)
+{
+    char *text = json_dumps(doc, JSON_COMPACT);
+    char exp[24];
+    enum ccf_store_status st = CCF_STORE_ERROR;
+
+    ccf_seconds(expires, exp);
+    ccf_forget(s, "DELETE FROM psk WHERE expires <= $1");
+    if (text != NULL)
+        st = ccf_change_one(s, "INSERT INTO psk VALUES ($1, $2, $3)",
+                            ARGS(psk_id, exp, text));
+    free(text);
+    return st;
+}
+
+enum ccf_store_status ccf_store_psk_get(struct ccf_store *s, const char *psk_id,
+                                        json_t **doc)
+{
+    char now[24];
+
+    ccf_seconds(time(NULL), now);
+    return ccf_doc(s,
+                   "SELECT doc FROM psk WHERE psk_id = $1"
+                   " AND expires > $2",
+                   ARGS(psk_id, now), doc);
+}

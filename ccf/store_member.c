@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_tx.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct enrol {
+    const char *jti, *exp, *group_id, *doc;
+    const struct ccf_member *members;
+    size_t n;
+};
+
+static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
+{
+    const struct enrol *e = what;
+    enum ccf_db_status st = ccf_change(
+        s, "INSERT INTO enrolment VALUES ($1, $2)", ARGS(e->jti, e->exp));
+
+    if (st == CCF_DB_OK)
+        st = ccf_change(s, "INSERT INTO grp VALUES ($1, $2)",
+                        ARGS(e->group_id, e->doc));
+    for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
+        st = ccf_change(s, "INSERT INTO member VALUES ($1, $2, $3, $4, $5)",
+                        ARGS(e->members[i].who.ccf_id,
+                             capif_role_name(e->members[i].who.role),
+                             e->members[i].who.id, e->group_id,
+                             e->members[i].thumbprint));
+    return st;
+}
+
+enum ccf_store_status ccf_store_enrol(struct ccf_store *s,
+                                      const struct ccf_enrolment *enrolment,
+                                      const char *group_id, const json_t *doc,
+                                      const struct ccf_member *members,
+                                      size_t n)
+{
+    char *text = json_dumps(doc, JSON_COMPACT);
+    char exp[24];
+    const struct enrol e = {
+        enrolment->jti, exp, group_id, text, members, n,
+    };
+    enum ccf_store_status st = CCF_STORE_ERROR;
+
+    ccf_seconds(enrolment->exp, exp);
+    ccf_forget(s, "DELETE FROM enrolment WHERE exp < $1");
+    if (text != NULL)
+        st = ccf_transact(s, work_enrol, &e);
+    free(text);
+    return st;
+}
+
+struct member_row {
+    struct ccf_member member;
+    bool found;
+};
+
+static void row_member(const char *const *columns, void *arg)
+{
+    struct member_row *row = arg;
+
+    row->found = true;
+    snprintf(row->member.group_id, sizeof(row->member.group_id), "%s",
+             columns[0]);
+    snprintf(row->member.thumbprint, sizeof(row->member.thumbprint), "%s",
+             columns[1]);
+}
+
+enum ccf_store_status ccf_store_member(struct ccf_store *s,
+                                       const struct capif_identity *who,
+                                       struct ccf_member *out)
+{
+    struct member_row row = { .member.who = *who };
+    enum ccf_db_status st =
+        ccf_look(s,
+                 "SELECT group_id, thumbprint FROM member"
+                 " WHERE ccf_id = $1 AND role = $2 AND id = $3",
+                 ARGS(who->ccf_id, capif_role_name(who->role), who->id),
+                 row_member, &row);
+
+    if (st != CCF_DB_OK)
+        return ccf_status_of(st);
+    if (!row.found)
+        return CCF_STORE_NOT_FOUND;
+    *out = row.member;
+    return CCF_STORE_OK;
+}
+
+struct offboard {
+    const struct capif_identity *who;
+    const char *onboarding_id;
+};
+
+static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
+{
+    const struct offboard *o = what;
+    size_t changed = 0;
+    enum ccf_db_status st =
+        ccf_db_run(s->db,
+                   "DELETE FROM member WHERE ccf_id = $1 AND"
+                   " role = 'invoker' AND id = $2 AND group_id = $3",
+                   ARGS(o->who->ccf_id, o->who->id, o->onboarding_id), NULL,
+                   NULL, &changed);
+
+    if (st == CCF_DB_OK && changed == 0)
+        return CCF_DB_NOT_FOUND;
+    if (st == CCF_DB_OK)
+        st = ccf_change(s, "DELETE FROM grp WHERE id = $1",
+                        ARGS(o->onboarding_id));
+    if (st == CCF_DB_OK)
+        st = ccf_change(s,
+                        "DELETE FROM context WHERE ccf_id = $1 AND"
+                        " invoker_id = $2",
+                        ARGS(o->who->ccf_id, o->who->id));
+    return st;
+}
+
+enum ccf_store_status ccf_store_offboard(struct ccf_store *s,
+                                         const struct capif_identity *who,
+                                         const char *onboarding_id)
+{
+    const struct offboard o = { who, onboarding_id };
+
+    return ccf_transact(s, work_offboard, &o);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf store, for its own files: transactions and documents.
+ *
+ * A new function of ccf/store.h is a work function given to ccf_transact(),
+ * or one ccf_look(); it needs no thought of who else does what meanwhile.
+ */
+#ifndef CCF_STORE_TX_H
+#define CCF_STORE_TX_H
+
+#include "db.h"
+#include "store.h"
+
+struct ccf_store {
+    struct ccf_db *db;
+};
+
+/* Arguments of a statement, and how many. */
+#define ARGS(...)                         \
+    (const char *const[]){ __VA_ARGS__ }, \
+        sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
+
+enum ccf_store_status ccf_status_of(enum ccf_db_status st);
+
+/* What a transaction does; all but CCF_DB_OK rolls it back. */
+typedef enum ccf_db_status ccf_work_fn(struct ccf_store *s, const void *what);
+
+/*
+ * Commit what work does.  It is run again if others were in its way, so it
+ * changes nothing but the database.
+ */
+enum ccf_store_status ccf_transact(struct ccf_store *s, ccf_work_fn *work,
+                                   const void *what);
+
+/* In a transaction: a statement that may change any number of rows. */
+enum ccf_db_status ccf_change(struct ccf_store *s, const char *sql,
+                              const char *const *args, size_t n);
+
+/* A transaction of one statement; NOT_FOUND if that changes no row. */
+enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
+                                     const char *const *args, size_t n);
+
+/*
+ * Delete what has expired, by a statement whose $1 is now.  Not in another's
+ * transaction: whether it is gone makes no difference to anybody, but there
+ * it would collide with all others that do the same.
+ */
+void ccf_forget(struct ccf_store *s, const char *sql);
+
+/* Outside of a transaction; on failure, row may have been given some. */
+enum ccf_db_status ccf_look(struct ccf_store *s, const char *sql,
+                            const char *const *args, size_t n,
+                            ccf_db_row_fn *row, void *arg);
+
+/*
+ * The documents that a look-up gives, as an array, and the first of them.
+ * One that is damaged is an error, not a document less.
+ */
+enum ccf_store_status ccf_docs(struct ccf_store *s, const char *sql,
+                               const char *const *args, size_t n, json_t **out);
+enum ccf_store_status ccf_doc(struct ccf_store *s, const char *sql,
+                              const char *const *args, size_t n, json_t **doc);
+
+/* A row function: sets the bool at arg. */
+void ccf_row_there(const char *const *columns, void *arg);
+
+/* A number as an argument. */
+void ccf_seconds(time_t t, char out[24]);
+
+#endif

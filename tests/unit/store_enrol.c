@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_suite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct ccf_member store_member(enum capif_role role, const char *id)
+{
+    struct ccf_member m = { .who = { .role = role } };
+
+    strcpy(m.who.ccf_id, CCF);
+    snprintf(m.who.id, sizeof(m.who.id), "%s", id);
+    snprintf(m.thumbprint, sizeof(m.thumbprint), "tp-%s", id);
+    return m;
+}
+
+enum ccf_store_status store_enrol(struct ccf_store *s, const char *jti,
+                                  time_t exp, const char *group,
+                                  const struct ccf_member *members, size_t n)
+{
+    const struct ccf_enrolment e = { jti, exp };
+    json_t *doc = soft_json("{'x':1}");
+    enum ccf_store_status st = ccf_store_enrol(s, &e, group, doc, members, n);
+
+    json_decref(doc);
+    return st;
+}

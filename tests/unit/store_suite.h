@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tests of ccf/store.h that run on each back end: test_store.c's own, and
+ * those of store_race.c.
+ */
+#ifndef STORE_SUITE_H
+#define STORE_SUITE_H
+
+#include "soft.h"
+
+#include "store.h"
+
+#define CCF   "ccf.a.example"
+#define OTHER "ccf.b.example"
+#define LATER (time(NULL) + 1000)
+
+/* A place that no store was opened at before; valid until the next call. */
+const char *store_fresh(void);
+/* What all tests of the suite share. */
+extern const char *store_place;
+extern bool store_on_server;
+
+struct ccf_member store_member(enum capif_role role, const char *id);
+enum ccf_store_status store_enrol(struct ccf_store *s, const char *jti,
+                                  time_t exp, const char *group,
+                                  const struct ccf_member *members, size_t n);
+bool store_has_member(struct ccf_store *s, const struct ccf_member *m);
+
+/* store_race.c */
+void test_race_one_enrolment(void **state);
+void test_race_many_enrolments(void **state);
+void test_race_replace(void **state);
+void test_race_offboard(void **state);
+void test_race_open_threads(void **state);
+void test_race_open_processes(void **state);
+
+/* store_plan.c: the last one, of all statements that were run before it */
+void test_plans(void **state);
+
+#endif
