@@ -3,6 +3,7 @@
 
 #include "db.h"
 #include "log.h"
+#include "store_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -465,4 +466,28 @@ enum ccf_store_status ccf_store_psk_get(struct ccf_store *s, const char *psk_id,
                       "SELECT doc FROM psk WHERE psk_id = $1"
                       " AND expires > CAST($2 AS BIGINT)",
                       ARGS(psk_id, now), doc);
+}
+
+/* ---- for store_change.c ---- */
+
+bool ccf_store_begin(struct ccf_store *s)
+{
+    return plain(s, "BEGIN IMMEDIATE") == CCF_DB_OK;
+}
+
+enum ccf_store_status ccf_store_end(struct ccf_store *s,
+                                    enum ccf_store_status st)
+{
+    if (st == CCF_STORE_OK)
+        return finish(s, CCF_DB_OK);
+    (void)plain(s, "ROLLBACK");
+    return st;
+}
+
+enum ccf_store_status ccf_store_run(struct ccf_store *s, const char *sql,
+                                    const char *const *args, size_t n,
+                                    ccf_db_row_fn *row, void *arg,
+                                    size_t *changed)
+{
+    return status_of(ccf_db_run(s->db, sql, args, n, row, arg, changed));
 }
