@@ -176,6 +176,8 @@ class Provider:
                                     'regInfo': {'apiProvPubKey': csr}}
                                    for m, csr in self.members.items()]})
         assert a.status == 201, a
+        self.registration = a.headers['Location'].split('/')[-1]
+        self.doc = a.json()
         for m, func in zip(self.members, a.json()['apiProvFuncs']):
             m.id = func['apiProvFuncId']
             write(m.crt, func['regInfo']['apiProvCert'])
