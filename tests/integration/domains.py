@@ -116,7 +116,8 @@ class Invoker(Member):
         a = self.request('GET', '/service-apis/v1/allServiceAPIs'
                          '?api-invoker-id=' + self.id)
         assert a.status == 200, a
-        return {x['apiName']: x for x in a.json()['serviceAPIDescriptions']}
+        return {x['apiName']: x
+                for x in a.json().get('serviceAPIDescriptions', [])}
 
     def wish(self, api, aef=None, methods=('OAUTH',)):
         return {'aefId': aef or api['aefProfiles'][0]['aefId'],
