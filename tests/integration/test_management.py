@@ -16,7 +16,8 @@ def setUpModule():
     global d, one, two, home, away
     d = domains.Domains()
     one, two = d.a.onboard(), d.a.onboard()
-    home = d.a.register(aef_m1='aef.domain-a.example', aef_m2='m2.domain-a.example')
+    home = d.a.register(aef_m1='m1.domain-a.example',
+                        aef_m2='m2.domain-a.example')
     away = d.a.register(aef_n1='n1.domain-a.example')
 
 

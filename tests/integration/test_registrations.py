@@ -15,7 +15,8 @@ def setUpModule():
     global d, one, home, away
     d = domains.Domains()
     one = d.a.onboard()
-    home = d.a.register(aef_m1='aef.domain-a.example', aef_m2='m2.domain-a.example')
+    home = d.a.register(aef_m1='m1.domain-a.example',
+                        aef_m2='m2.domain-a.example')
     away = d.a.register(aef_n1='n1.domain-a.example')
 
 
@@ -62,19 +63,22 @@ class Providers(Case):
         self.assertNotIn('.', self.doc['regSec'])  # the token is not shown
 
     def test_put_with_the_enrolment_token(self):
-        token = d.a.enrolment('provider')
-        other = d.a.enrolment('provider')
-        csr = self.csr()
-        a = d.a.request('POST', REGISTER[:-1], body={
-            'regSec': token, 'apiProvFuncs': [
-                {'apiProvFuncRole': 'AMF', 'regInfo': {
-                    'apiProvPubKey': csr}}]})
+        token, other = (d.a.enrolment('provider') for _ in range(2))
+        amf = domains.Member(d.a)
+        doc = {'regSec': token, 'apiProvFuncs': [
+            {'apiProvFuncRole': 'AMF', 'regInfo': {
+                'apiProvPubKey': make_csr(amf.key)}}]}
+        a = d.a.request('POST', REGISTER[:-1], body=doc)
         self.assertEqual(a.status, 201, a)
         self.assertNotIn(token, a.text())
-        self.assertIn('/regSec', put(self.p.amf, self.path, dict(
-            self.doc, regSec=other)).params())
-        self.invalid(put(self.p.amf, self.path, dict(self.doc, regSec=other)),
-                     '/regSec')
+        domains.write(amf.crt, a.json()['apiProvFuncs'][0]['regInfo'][
+            'apiProvCert'])
+        path = REGISTER + a.json()['apiProvDomId']
+        self.assertEqual(self.ok(put(amf, path, dict(a.json(), regSec=token))),
+                         a.json())
+        for bad in (other, 'x', token[:-1], self.doc['regSec']):
+            self.invalid(put(amf, path, dict(a.json(), regSec=bad)),
+                         '/regSec')
 
     def test_information(self):
         got = self.ok(patch(self.p.amf, self.path,
