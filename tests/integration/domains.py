@@ -25,8 +25,8 @@ from wire import (DIED, Answer, ForeignCa, Https, b64, changed, https, jws,
                   write)
 
 __all__ = ['API', 'BUILD', 'DIED', 'FORM', 'PATH', 'SOURCE', 'VS', 'Answer',
-           'Backend', 'Domains', 'ForeignCa', 'Https', 'Invoker', 'Member', 'b64',
-           'changed', 'https', 'jws', 'jws_hmac', 'jws_parts', 'main',
+           'Backend', 'Domains', 'ForeignCa', 'Https', 'Invoker', 'Member',
+           'b64', 'changed', 'https', 'jws', 'jws_hmac', 'jws_parts', 'main',
            'make_csr', 'make_key', 'read', 'run', 'unb64', 'write']
 
 BUILD = os.environ['BUILD_DIR']
