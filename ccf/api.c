@@ -184,12 +184,20 @@ json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs)
 {
     json_t *copy = json_deep_copy(api);
     json_t *profiles = json_object_get(copy, "aefProfiles");
+    json_t *active =
+        json_object_get(json_object_get(copy, "apiStatus"), "aefIds");
 
     for (size_t i = json_array_size(profiles); i-- > 0;) {
         const char *aef_id = aef_of(json_array_get(profiles, i));
 
         if (aef_id == NULL || !capif_list_has(aefs, aef_id))
             json_array_remove(profiles, i);
+    }
+    for (size_t i = json_array_size(active); i-- > 0;) {
+        const char *aef_id = json_string_value(json_array_get(active, i));
+
+        if (aef_id == NULL || !capif_list_has(aefs, aef_id))
+            json_array_remove(active, i);
     }
     if (json_array_size(profiles) == 0) {
         json_decref(copy);

@@ -154,7 +154,8 @@ class Apis(Case):
         self.refused(home.apf.request('GET', self.path), 404)
 
     def test_the_other_domain_sees_it_at_once(self):
-        far = d.b.register(aef_b7='b7.domain-b.example')
+        far = d.b.register(aef_b8='b8.domain-b.example',
+                           aef_b7='b7.domain-b.example')
         doc = far.describe('far', partner=d.a.id)
         doc = far.publish(doc).json()
         self.assertNotIn('far', one.discover())  # not in the agreement
@@ -168,6 +169,14 @@ class Apis(Case):
                            {'apiStatus': {'aefIds': []}}):
                 got = self.ok(patch(far.apf, path, change))
                 self.assertEqual(one.discover()['far'], got)
+            both = copy.deepcopy(doc['aefProfiles'])
+            both.append(dict(both[0], aefId='aef-b8'))
+            self.ok(patch(far.apf, path, {'aefProfiles': both, 'apiStatus': {
+                'aefIds': ['aef-b8', 'aef-b7']}}))
+            got = one.discover()['far']
+            self.assertEqual(got['apiStatus'], {'aefIds': ['aef-b7']})
+            self.assertEqual(got['aefProfiles'], doc['aefProfiles'])
+            self.assertNotIn('aef-b8', json.dumps(got))
             self.ok(patch(far.apf, path, {'shareableInfo': {
                 'isShareable': False}}))
             self.assertNotIn('far', one.discover())
