@@ -224,6 +224,46 @@ const char *capif_item_str(const struct capif_at *array, size_t i, size_t max)
     return str_of(&sub, max);
 }
 
+/* Only as deep as patch is, which the parser bounds. */
+static bool merge_into(json_t *object, json_t *patch)
+{
+    const char *name;
+    json_t *v, *sub;
+
+    json_object_foreach(patch, name, v)
+    {
+        if (json_is_null(v)) {
+            (void)json_object_del(object, name);
+            continue;
+        }
+        sub = json_object_get(object, name);
+        if (json_is_object(v)) {
+            if (!json_is_object(sub)
+                && json_object_set_new(object, name, json_object()) != 0)
+                return false;
+            if (!merge_into(json_object_get(object, name), v))
+                return false;
+        } else if (json_object_set_new(object, name, json_deep_copy(v)) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+json_t *capif_merge_patch(const json_t *target, json_t *patch)
+{
+    json_t *doc;
+
+    if (!json_is_object(patch))
+        return json_deep_copy(patch);
+    doc = json_is_object(target) ? json_deep_copy(target) : json_object();
+    if (doc != NULL && !merge_into(doc, patch)) {
+        json_decref(doc);
+        doc = NULL;
+    }
+    return doc;
+}
+
 static const char *title_of(int status)
 {
     switch (status) {

@@ -67,6 +67,12 @@ struct capif_at capif_at_item(const struct capif_at *array, size_t i);
 const char *capif_item_str(const struct capif_at *array, size_t i, size_t max);
 
 /*
+ * A new document: target as a JSON merge patch (RFC 7396) would have it.
+ * Both stay as they are; target may be NULL.  NULL: out of memory.
+ */
+json_t *capif_merge_patch(const json_t *target, json_t *patch);
+
+/*
  * Problem details (RFC 7807, TS 29.122 5.2.6); cause and reader may be NULL.
  * detail is cut at 512 octets.  The caller owns the result.
  */

@@ -29,6 +29,8 @@
 #define CCF_FROM_PARTNER (1u << CAPIF_CCF)
 
 #define CCF_TRANSPORTS_MAX 16
+#define CCF_FUNCS_MAX      8    /* of one registration */
+#define CCF_PEM_MAX        8192 /* a request or key in a document */
 
 /* An AEF's transport key, for which its PSKs are wrapped. */
 struct ccf_transport {
@@ -100,7 +102,7 @@ const struct ccf_partner *ccf_partner_find(const struct ccf *ccf,
 
 /* prefix and 16 random hexadecimal digits. */
 bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1]);
-/* 404, 409 or 503, as st says; never CCF_STORE_OK. */
+/* 401, 404, 409 or 503, as st says; never CCF_STORE_OK. */
 void ccf_reply_store(struct capif_req *req, enum ccf_store_status st);
 
 /* ---- enrolment (enrol.c) ---- */
@@ -128,6 +130,71 @@ X509 *ccf_issue_transport(const struct ccf *ccf,
                           const struct capif_identity *who,
                           const char *spki_pem);
 
+/*
+ * A certificate as a JSON string, with the thumbprint of the member it makes.
+ * NULL as for ccf_issue().
+ */
+json_t *ccf_issue_member(const struct ccf *ccf, struct ccf_member *m,
+                         const char *csr_pem, const char *dns_name,
+                         const char **why);
+/* Whose id a new member has; id NULL: one is made.  false: no random. */
+bool ccf_member_init(struct ccf_worker *w, struct ccf_member *m,
+                     enum capif_role role, const char *id);
+void ccf_refuse_grant(struct capif_req *req, const char *why);
+
+/* ---- documents that their owners change (change.c) ---- */
+
+/* Why something is not done: an answer's status, cause and detail. */
+struct ccf_refusal {
+    int status;
+    const char *cause;
+    char why[256];
+};
+
+/* One POST, PUT or PATCH on its way from the body to the store. */
+struct ccf_change {
+    struct capif_req *req;
+    struct ccf_worker *w;
+    struct ccf_member by; /* who asks */
+    const char *id;       /* of the resource */
+    bool patch;
+    json_t *body;
+    json_t *was; /* NULL: it is a new one */
+    json_t *doc; /* what it is to be */
+    const struct ccf_grant *grant;
+    struct ccf_member members[CCF_FUNCS_MAX];
+    size_t n_members;
+    struct capif_reader reader; /* what is wrong with body or doc */
+    struct ccf_refusal no;      /* or what else is; status 0: nothing */
+};
+
+struct ccf_resource {
+    enum ccf_store_status (*get)(struct ccf_change *c, json_t **was);
+    /* Check and complete doc; sets members.  Changes nothing in the store. */
+    void (*complete)(struct ccf_change *c);
+    enum ccf_store_status (*set)(struct ccf_change *c);
+    /* What the owner gets to see, a new document; NULL: doc. */
+    json_t *(*show)(struct ccf_change *c);
+};
+
+/* The peer of the request being dispatched, as a member. */
+struct ccf_member ccf_peer(const struct ccf_worker *w);
+/* Is the group of the path the peer's?  Answers 403 or 404 if not. */
+bool ccf_own_group(struct capif_req *req, struct ccf_worker *w);
+/*
+ * PUT or PATCH: read, change, and write if it has not changed meanwhile, else
+ * again.  Answers.
+ */
+void ccf_change(struct capif_req *req, struct ccf_worker *w, const char *id,
+                bool patch, const struct ccf_resource *r);
+/* Complete c->doc; false: answered. */
+bool ccf_change_complete(struct ccf_change *c, const struct ccf_resource *r);
+/* Complain if the body would give a member of the root another value. */
+void ccf_change_keeps(struct ccf_change *c, const char *name,
+                      const char *value);
+/* The token can't sign now. */
+void ccf_change_no_token(struct ccf_change *c);
+
 /* ---- service APIs (api.c) ---- */
 
 /* Complain about whatever is wrong in a ServiceAPIDescription. */
@@ -152,13 +219,6 @@ struct ccf_wish {
     json_t *interface;               /* instead of aef_id, or NULL */
     const char *pref[9];             /* in order of preference, ended by NULL */
     const struct ccf_partner *at;    /* whose domain it is in; NULL: ours */
-};
-
-/* Why a wish is not granted: an answer's status, cause and detail. */
-struct ccf_refusal {
-    int status;
-    const char *cause;
-    char why[256];
 };
 
 /* The wishes of a ServiceSecurity; complaints go to its reader. */
@@ -229,9 +289,12 @@ bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,
 
 /* ---- handlers ---- */
 
-capif_handler ccf_post_onboarding, ccf_delete_onboarding;
-capif_handler ccf_post_registration;
-capif_handler ccf_post_api, ccf_get_apis, ccf_get_api, ccf_delete_api;
+capif_handler ccf_post_onboarding, ccf_put_onboarding, ccf_patch_onboarding,
+    ccf_delete_onboarding;
+capif_handler ccf_post_registration, ccf_put_registration,
+    ccf_patch_registration, ccf_delete_registration;
+capif_handler ccf_post_api, ccf_get_apis, ccf_get_api, ccf_put_api,
+    ccf_patch_api, ccf_delete_api;
 capif_handler ccf_get_discover;
 capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
     ccf_delete_context;

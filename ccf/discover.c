@@ -69,9 +69,13 @@ static void answer(struct discovery *d, const struct ccf_partner *partner)
         json_decref(list);
     } else {
         collect(d, partner, docs, list);
+        if (json_array_size(list) == 0) { /* minItems is 1 */
+            json_decref(list);
+            list = NULL;
+        }
         capif_reply_json(d->req, 200,
-                         json_pack("{s:o, s:s}", "serviceAPIDescriptions", list,
-                                   "suppFeat", "0"));
+                         json_pack("{s:o*, s:s}", "serviceAPIDescriptions",
+                                   list, "suppFeat", "0"));
     }
     json_decref(docs);
     free(d->api_name);

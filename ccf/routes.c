@@ -17,16 +17,30 @@
 const struct capif_route ccf_routes[] = {
     { "POST", "/api-invoker-management/v1/onboardedInvokers", SMALL, 0,
       ccf_post_onboarding },
+    { "PUT", "/api-invoker-management/v1/onboardedInvokers/{}", SMALL,
+      CCF_FROM_INVOKER, ccf_put_onboarding },
+    { "PATCH", "/api-invoker-management/v1/onboardedInvokers/{}", SMALL,
+      CCF_FROM_INVOKER, ccf_patch_onboarding },
     { "DELETE", "/api-invoker-management/v1/onboardedInvokers/{}", 0,
       CCF_FROM_INVOKER, ccf_delete_onboarding },
     { "POST", "/api-provider-management/v1/registrations", MEDIUM, 0,
       ccf_post_registration },
+    { "PUT", "/api-provider-management/v1/registrations/{}", MEDIUM,
+      CCF_FROM_AMF, ccf_put_registration },
+    { "PATCH", "/api-provider-management/v1/registrations/{}", MEDIUM,
+      CCF_FROM_AMF, ccf_patch_registration },
+    { "DELETE", "/api-provider-management/v1/registrations/{}", 0, CCF_FROM_AMF,
+      ccf_delete_registration },
     { "POST", "/published-apis/v1/{}/service-apis", MEDIUM, CCF_FROM_APF,
       ccf_post_api },
     { "GET", "/published-apis/v1/{}/service-apis", 0, CCF_FROM_APF,
       ccf_get_apis },
     { "GET", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
       ccf_get_api },
+    { "PUT", "/published-apis/v1/{}/service-apis/{}", MEDIUM, CCF_FROM_APF,
+      ccf_put_api },
+    { "PATCH", "/published-apis/v1/{}/service-apis/{}", MEDIUM, CCF_FROM_APF,
+      ccf_patch_api },
     { "DELETE", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
       ccf_delete_api },
     { "GET", "/service-apis/v1/allServiceAPIs", 0,
@@ -146,6 +160,10 @@ void ccf_reply_store(struct capif_req *req, enum ccf_store_status st)
         capif_reply_problem(req, 404, NULL, "no such resource");
     } else if (st == CCF_STORE_CONFLICT) {
         capif_reply_problem(req, 409, NULL, "exists already");
+    } else if (st == CCF_STORE_CHANGED) {
+        capif_reply_problem(req, 409, NULL, "others change it, too: try again");
+    } else if (st == CCF_STORE_GONE) {
+        capif_reply_problem(req, 401, NULL, "the certificate was valid before");
     } else {
         capif_req_set_header(req, "Retry-After", "5");
         capif_reply_problem(req, 503, NULL, "the store is not available");

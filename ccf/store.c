@@ -130,8 +130,8 @@ enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
     return ccf_transact(s, work_change, &c);
 }
 
-enum ccf_db_status ccf_change(struct ccf_store *s, const char *sql,
-                              const char *const *args, size_t n)
+enum ccf_db_status ccf_run(struct ccf_store *s, const char *sql,
+                           const char *const *args, size_t n)
 {
     return ccf_db_run(s->db, sql, args, n, NULL, NULL, NULL);
 }
@@ -161,7 +161,7 @@ void ccf_forget(struct ccf_store *s, const char *sql)
     char now[24];
 
     ccf_seconds(time(NULL), now);
-    (void)ccf_change(s, sql, ARGS(now));
+    (void)ccf_run(s, sql, ARGS(now));
 }
 
 /* ---- documents ---- */
@@ -277,8 +277,8 @@ static enum ccf_db_status work_migrate(struct ccf_store *s, const void *what)
             st = ccf_db_exec(s->db, migrations[version][i]);
         snprintf(text, sizeof(text), "%zu", version + 1);
         if (st == CCF_DB_OK)
-            st = ccf_change(s, "INSERT INTO schema_version VALUES ($1)",
-                            ARGS(text));
+            st = ccf_run(s, "INSERT INTO schema_version VALUES ($1)",
+                         ARGS(text));
     }
     if (st == CCF_DB_CONFLICT)
         capif_log("store-failed", "why", "a table of ours is there already",

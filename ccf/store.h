@@ -22,6 +22,8 @@ enum ccf_store_status {
     CCF_STORE_NOT_FOUND,
     CCF_STORE_CONFLICT, /* exists already; an enrolment: used already */
     CCF_STORE_ERROR,    /* the store failed; logged */
+    CCF_STORE_CHANGED,  /* somebody else was faster: read again */
+    CCF_STORE_GONE,     /* who asks is no member with that certificate */
 };
 
 struct ccf_store;
@@ -59,6 +61,40 @@ enum ccf_store_status ccf_store_member(struct ccf_store *s,
 enum ccf_store_status ccf_store_offboard(struct ccf_store *s,
                                          const struct capif_identity *who,
                                          const char *onboarding_id);
+
+/*
+ * Changes that a member asks for (store_change.c).  by is who asks, as
+ * ccf_store_member() gave it: CCF_STORE_GONE if it is that no more.  was is
+ * the document that doc was made of: CCF_STORE_CHANGED if it is another now.
+ */
+
+/* The document of an onboarding or registration. */
+enum ccf_store_status ccf_store_group_get(struct ccf_store *s,
+                                          const char *group_id, json_t **doc);
+/*
+ * Of by's group: the document, and all the members that it has from now on;
+ * CCF_STORE_CONFLICT if one of these is of another group.  With an APF go the
+ * APIs that it published, with an AEF its profiles in the group's APIs, and
+ * an API without any.
+ */
+enum ccf_store_status ccf_store_group_change(
+    struct ccf_store *s, const struct ccf_member *by, const json_t *was,
+    const json_t *doc, const struct ccf_member *members, size_t n);
+/* Remove by's group with all members and what their APFs published. */
+enum ccf_store_status ccf_store_group_remove(struct ccf_store *s,
+                                             const struct ccf_member *by);
+/* One of the APIs that an APF published. */
+enum ccf_store_status ccf_store_api_of(struct ccf_store *s,
+                                       const struct capif_identity *apf,
+                                       const char *api_id, json_t **doc);
+/*
+ * An API of by, an APF; was is NULL for a new one.  CCF_STORE_CHANGED also if
+ * one of its AEFs is not of by's group.
+ */
+enum ccf_store_status ccf_store_api_set(struct ccf_store *s,
+                                        const struct ccf_member *by,
+                                        const char *api_id, const json_t *was,
+                                        const json_t *doc);
 
 /*
  * Service APIs, by the CCF that they belong to (this one or a partner) and

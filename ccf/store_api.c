@@ -15,11 +15,11 @@ static enum ccf_db_status work_api_put(struct ccf_store *s, const void *what)
     enum ccf_db_status st = CCF_DB_ERROR;
 
     if (text != NULL)
-        st = ccf_change(s,
-                        "INSERT INTO api VALUES ($1, $2, $3, $4)"
-                        " ON CONFLICT (ccf_id, api_id) DO UPDATE"
-                        " SET doc = excluded.doc",
-                        ARGS(a->ccf_id, a->api_id, a->apf_id, text));
+        st = ccf_run(s,
+                     "INSERT INTO api VALUES ($1, $2, $3, $4)"
+                     " ON CONFLICT (ccf_id, api_id) DO UPDATE"
+                     " SET doc = excluded.doc",
+                     ARGS(a->ccf_id, a->api_id, a->apf_id, text));
     free(text);
     return st;
 }
@@ -84,7 +84,7 @@ static enum ccf_db_status work_api_replace(struct ccf_store *s,
     const struct api *all = what;
     struct api one = *all;
     enum ccf_db_status st =
-        ccf_change(s, "DELETE FROM api WHERE ccf_id = $1", ARGS(all->ccf_id));
+        ccf_run(s, "DELETE FROM api WHERE ccf_id = $1", ARGS(all->ccf_id));
     size_t i;
 
     json_array_foreach(all->doc, i, one.doc)

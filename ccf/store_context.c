@@ -27,11 +27,11 @@ static enum ccf_db_status work_context_put(struct ccf_store *s,
     if (st == CCF_DB_OK && c->own && !member)
         return CCF_DB_NOT_FOUND;
     if (st == CCF_DB_OK)
-        st = ccf_change(s,
-                        "INSERT INTO context VALUES ($1, $2, $3, $4)"
-                        " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
-                        " SET expires = excluded.expires, doc = excluded.doc",
-                        ARGS(c->ccf_id, c->invoker_id, c->expires, c->doc));
+        st = ccf_run(s,
+                     "INSERT INTO context VALUES ($1, $2, $3, $4)"
+                     " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
+                     " SET expires = excluded.expires, doc = excluded.doc",
+                     ARGS(c->ccf_id, c->invoker_id, c->expires, c->doc));
     return st;
 }
 

@@ -13,18 +13,18 @@ struct enrol {
 static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
 {
     const struct enrol *e = what;
-    enum ccf_db_status st = ccf_change(
-        s, "INSERT INTO enrolment VALUES ($1, $2)", ARGS(e->jti, e->exp));
+    enum ccf_db_status st = ccf_run(s, "INSERT INTO enrolment VALUES ($1, $2)",
+                                    ARGS(e->jti, e->exp));
 
     if (st == CCF_DB_OK)
-        st = ccf_change(s, "INSERT INTO grp VALUES ($1, $2)",
-                        ARGS(e->group_id, e->doc));
+        st = ccf_run(s, "INSERT INTO grp VALUES ($1, $2)",
+                     ARGS(e->group_id, e->doc));
     for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
-        st = ccf_change(s, "INSERT INTO member VALUES ($1, $2, $3, $4, $5)",
-                        ARGS(e->members[i].who.ccf_id,
-                             capif_role_name(e->members[i].who.role),
-                             e->members[i].who.id, e->group_id,
-                             e->members[i].thumbprint));
+        st = ccf_run(s, "INSERT INTO member VALUES ($1, $2, $3, $4, $5)",
+                     ARGS(e->members[i].who.ccf_id,
+                          capif_role_name(e->members[i].who.role),
+                          e->members[i].who.id, e->group_id,
+                          e->members[i].thumbprint));
     return st;
 }
 
@@ -65,17 +65,33 @@ static void row_member(const char *const *columns, void *arg)
              columns[1]);
 }
 
+static const char member_sql[] = "SELECT group_id, thumbprint FROM member"
+                                 " WHERE ccf_id = $1 AND role = $2 AND id = $3";
+
+enum ccf_db_status ccf_member_get(struct ccf_store *s,
+                                  const struct capif_identity *who,
+                                  struct ccf_member *out)
+{
+    struct member_row row = { .member.who = *who };
+    enum ccf_db_status st =
+        ccf_db_run(s->db, member_sql,
+                   ARGS(who->ccf_id, capif_role_name(who->role), who->id),
+                   row_member, &row, NULL);
+
+    if (st == CCF_DB_OK && !row.found)
+        return CCF_DB_NOT_FOUND;
+    *out = row.member;
+    return st;
+}
+
 enum ccf_store_status ccf_store_member(struct ccf_store *s,
                                        const struct capif_identity *who,
                                        struct ccf_member *out)
 {
     struct member_row row = { .member.who = *who };
-    enum ccf_db_status st =
-        ccf_look(s,
-                 "SELECT group_id, thumbprint FROM member"
-                 " WHERE ccf_id = $1 AND role = $2 AND id = $3",
-                 ARGS(who->ccf_id, capif_role_name(who->role), who->id),
-                 row_member, &row);
+    enum ccf_db_status st = ccf_look(
+        s, member_sql, ARGS(who->ccf_id, capif_role_name(who->role), who->id),
+        row_member, &row);
 
     if (st != CCF_DB_OK)
         return ccf_status_of(st);
@@ -104,13 +120,13 @@ static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
     if (st == CCF_DB_OK && changed == 0)
         return CCF_DB_NOT_FOUND;
     if (st == CCF_DB_OK)
-        st = ccf_change(s, "DELETE FROM grp WHERE id = $1",
-                        ARGS(o->onboarding_id));
+        st =
+            ccf_run(s, "DELETE FROM grp WHERE id = $1", ARGS(o->onboarding_id));
     if (st == CCF_DB_OK)
-        st = ccf_change(s,
-                        "DELETE FROM context WHERE ccf_id = $1 AND"
-                        " invoker_id = $2",
-                        ARGS(o->who->ccf_id, o->who->id));
+        st = ccf_run(s,
+                     "DELETE FROM context WHERE ccf_id = $1 AND"
+                     " invoker_id = $2",
+                     ARGS(o->who->ccf_id, o->who->id));
     return st;
 }
 

@@ -33,8 +33,13 @@ enum ccf_store_status ccf_transact(struct ccf_store *s, ccf_work_fn *work,
                                    const void *what);
 
 /* In a transaction: a statement that may change any number of rows. */
-enum ccf_db_status ccf_change(struct ccf_store *s, const char *sql,
-                              const char *const *args, size_t n);
+enum ccf_db_status ccf_run(struct ccf_store *s, const char *sql,
+                           const char *const *args, size_t n);
+
+/* In a transaction: ccf_store_member(). */
+enum ccf_db_status ccf_member_get(struct ccf_store *s,
+                                  const struct capif_identity *who,
+                                  struct ccf_member *out);
 
 /* A transaction of one statement; NOT_FOUND if that changes no row. */
 enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,

@@ -25,8 +25,8 @@ from wire import (DIED, Answer, ForeignCa, Https, b64, changed, https, jws,
                   write)
 
 __all__ = ['API', 'BUILD', 'DIED', 'FORM', 'PATH', 'SOURCE', 'VS', 'Answer',
-           'Backend', 'Domains', 'ForeignCa', 'Https', 'Invoker', 'b64',
-           'changed', 'https', 'jws', 'jws_hmac', 'jws_parts', 'main',
+           'Backend', 'Domains', 'ForeignCa', 'Https', 'Invoker', 'Member',
+           'b64', 'changed', 'https', 'jws', 'jws_hmac', 'jws_parts', 'main',
            'make_csr', 'make_key', 'read', 'run', 'unb64', 'write']
 
 BUILD = os.environ['BUILD_DIR']
@@ -116,7 +116,8 @@ class Invoker(Member):
         a = self.request('GET', '/service-apis/v1/allServiceAPIs'
                          '?api-invoker-id=' + self.id)
         assert a.status == 200, a
-        return {x['apiName']: x for x in a.json()['serviceAPIDescriptions']}
+        return {x['apiName']: x
+                for x in a.json().get('serviceAPIDescriptions', [])}
 
     def wish(self, api, aef=None, methods=('OAUTH',)):
         return {'aefId': aef or api['aefProfiles'][0]['aefId'],
@@ -176,6 +177,8 @@ class Provider:
                                     'regInfo': {'apiProvPubKey': csr}}
                                    for m, csr in self.members.items()]})
         assert a.status == 201, a
+        self.registration = a.headers['Location'].split('/')[-1]
+        self.doc = a.json()
         for m, func in zip(self.members, a.json()['apiProvFuncs']):
             m.id = func['apiProvFuncId']
             write(m.crt, func['regInfo']['apiProvCert'])

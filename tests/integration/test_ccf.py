@@ -24,11 +24,18 @@ JWKS = '/.well-known/jwks.json'
 # that decides.  A route that is not listed here makes the tests fail.
 MAY = {
     ('POST', ONBOARD): None,
+    ('PUT', ONBOARD + '/{}'): ('invoker',),
+    ('PATCH', ONBOARD + '/{}'): ('invoker',),
     ('DELETE', ONBOARD + '/{}'): ('invoker',),
     ('POST', REGISTER): None,
+    ('PUT', REGISTER + '/{}'): ('amf',),
+    ('PATCH', REGISTER + '/{}'): ('amf',),
+    ('DELETE', REGISTER + '/{}'): ('amf',),
     ('POST', PUBLISH): ('apf',),
     ('GET', PUBLISH): ('apf',),
     ('GET', PUBLISH + '/{}'): ('apf',),
+    ('PUT', PUBLISH + '/{}'): ('apf',),
+    ('PATCH', PUBLISH + '/{}'): ('apf',),
     ('DELETE', PUBLISH + '/{}'): ('apf',),
     ('GET', '/service-apis/v1/allServiceAPIs'): ('invoker',),
     ('PUT', CONTEXT): ('invoker',),
@@ -60,9 +67,11 @@ def try_route(ccf, method, route, who):
     path = route.replace('{}', who.id if who else 'x')
     headers = {}
     body = None
-    if method in ('POST', 'PUT'):
+    if method in ('POST', 'PUT', 'PATCH'):
         body = '{"regSec":"x.y.z"}'
-        headers['Content-Type'] = 'application/json'
+        headers['Content-Type'] = ('application/merge-patch+json'
+                                   if method == 'PATCH'
+                                   else 'application/json')
     if route == TOKEN:
         body = 'grant_type=client_credentials&client_id=' + (
             who.id if who else 'x')

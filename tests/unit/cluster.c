@@ -173,9 +173,36 @@ void cluster_stop(void)
     assert_int_equal(system(command), 0);
 }
 
+/* To all that the postmaster has started: the children of its thread. */
+static void signal_children(int sig)
+{
+    char path[80];
+    FILE *f;
+    int pid;
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)postmaster,
+             (int)postmaster);
+    f = fopen(path, "r");
+    assert_non_null(f);
+    while (fscanf(f, "%d", &pid) == 1)
+        (void)kill(pid, sig);
+    fclose(f);
+}
+
+void cluster_freeze(bool freeze)
+{
+    int sig = freeze ? SIGSTOP : SIGCONT;
+
+    assert_int_equal(kill(postmaster, sig), 0);
+    signal_children(sig);
+}
+
+/* All of it: alone, its children would go on for a moment. */
 void cluster_kill(void)
 {
     assert_true(postmaster > 0);
+    assert_int_equal(kill(postmaster, SIGSTOP), 0); /* no more of them */
+    signal_children(SIGKILL);
     assert_int_equal(kill(postmaster, SIGKILL), 0);
     assert_int_equal(waitpid(postmaster, NULL, 0), postmaster);
     postmaster = -1;
@@ -184,23 +211,6 @@ void cluster_kill(void)
 void cluster_up(void)
 {
     assert_true(up());
-}
-
-/* The postmaster's children are those of its thread. */
-void cluster_freeze(bool freeze)
-{
-    char path[80];
-    int pid, sig = freeze ? SIGSTOP : SIGCONT;
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)postmaster,
-             (int)postmaster);
-    assert_int_equal(kill(postmaster, sig), 0);
-    f = fopen(path, "r");
-    assert_non_null(f);
-    while (fscanf(f, "%d", &pid) == 1)
-        assert_int_equal(kill(pid, sig), 0);
-    fclose(f);
 }
 
 void cluster_database(const char *name, char *uri, size_t room)

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CAPIF_API_Invoker_Management_API (TS 29.222 8.4): onboarding of invokers,
+ * and what they may change of it.
+ */
+#include "ccf.h"
+
+#include "log.h"
+#include "scope.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX 256
+#define URI_MAX  1024
+
+static const char collection[] = "/api-invoker-management/v1/onboardedInvokers";
+
+static const char *key_of(const json_t *doc)
+{
+    return json_string_value(json_object_get(
+        json_object_get(doc, "onboardingInformation"), "apiInvokerPublicKey"));
+}
+
+/* The APIs asked for, of which only what names them is kept. */
+static void read_list(const struct capif_at *root)
+{
+    struct capif_at list = capif_get_object(root, "apiList", false);
+    struct capif_at apis = capif_get_array(&list, "serviceAPIDescriptions",
+                                           false, 1, CCF_APIS_MAX);
+
+    for (size_t i = 0; i < json_array_size(apis.v); i++) {
+        struct capif_at api = capif_at_item(&apis, i);
+        const char *name =
+            capif_get_str(&api, "apiName", true, CAPIF_SCOPE_NAME_MAX);
+        const char *id = capif_get_str(&api, "apiId", false, CAPIF_ID_MAX);
+
+        if (name != NULL)
+            json_array_set_new(
+                apis.v, i,
+                json_pack("{s:s, s:s*}", "apiName", name, "apiId", id));
+    }
+}
+
+/* The key of was is certified already; another gets a new certificate. */
+static void certify(struct ccf_change *c, json_t *info, const char *csr)
+{
+    struct ccf_member *m = &c->members[0];
+    const char *why = NULL;
+    json_t *cert;
+
+    c->n_members = 1;
+    if (c->was != NULL && strcmp(csr, key_of(c->was)) == 0) {
+        *m = c->by;
+        json_object_set(
+            info, "apiInvokerCertificate",
+            json_object_get(json_object_get(c->was, "onboardingInformation"),
+                            "apiInvokerCertificate"));
+        return;
+    }
+    if (c->was != NULL) {
+        m->who = c->by.who;
+    } else if (!ccf_member_init(c->w, m, CAPIF_INVOKER, NULL)) {
+        ccf_change_no_token(c);
+        return;
+    }
+    if ((cert = ccf_issue_member(c->w->ccf, m, csr, NULL, &why)) != NULL) {
+        json_object_set_new(info, "apiInvokerCertificate", cert);
+    } else if (why == NULL) {
+        ccf_change_no_token(c);
+    } else {
+        struct capif_at at = { NULL,
+                               "/onboardingInformation/apiInvokerPublicKey",
+                               &c->reader };
+        capif_complain(&at, why);
+    }
+}
+
+static void complete(struct ccf_change *c)
+{
+    struct capif_at root = capif_at_root(c->doc, &c->reader);
+    struct capif_at info =
+        capif_get_object(&root, "onboardingInformation", true);
+    const char *csr =
+        capif_get_str(&info, "apiInvokerPublicKey", true, CCF_PEM_MAX);
+
+    (void)capif_get_str(&root, "notificationDestination", true, URI_MAX);
+    (void)capif_get_str(&root, "apiInvokerInformation", false, TEXT_MAX);
+    capif_check_features(&root, "supportedFeatures", false);
+    read_list(&root);
+    ccf_change_keeps(c, "apiInvokerId", c->was != NULL ? c->by.who.id : NULL);
+    if (c->reader.n > 0)
+        return;
+    certify(c, info.v, csr);
+    /* A secret that is not ours to keep; features that are not supported. */
+    json_object_del(info.v, "onboardingSecret");
+    json_object_del(c->doc, "requestTestNotification");
+    json_object_del(c->doc, "websockNotifConfig");
+    json_object_set_new(c->doc, "apiInvokerId",
+                        json_string(c->members[0].who.id));
+    json_object_set_new(c->doc, "supportedFeatures", json_string("0"));
+    json_object_set_new(c->doc, CCF_VS,
+                        json_pack("{s:s}", "ccfId", c->w->ccf->ccf_id));
+}
+
+/* Is api the one that was asked for, by name and, if given, by id? */
+static bool is_wanted(const json_t *api, const json_t *wanted)
+{
+    const json_t *id = json_object_get(wanted, "apiId");
+
+    return json_equal(json_object_get(api, "apiName"),
+                      json_object_get(wanted, "apiName"))
+           && (id == NULL || json_equal(json_object_get(api, "apiId"), id));
+}
+
+/* apiList in an answer: of the APIs asked for, those that there are. */
+static json_t *show(struct ccf_change *c)
+{
+    json_t *doc = json_deep_copy(c->doc), *known = json_array(), *all = NULL;
+    const json_t *list = json_object_get(doc, "apiList"), *wanted, *api;
+    size_t i, j;
+
+    if (list != NULL)
+        (void)ccf_store_api_list(c->w->store, NULL, NULL, &all);
+    json_array_foreach(json_object_get(list, "serviceAPIDescriptions"), i,
+                       wanted)
+    {
+        json_array_foreach(all, j, api)
+        {
+            if (is_wanted(api, wanted))
+                json_array_append(known, json_array_get(all, j));
+        }
+    }
+    json_object_del(doc, "apiList");
+    if (json_array_size(known) > 0)
+        json_object_set_new(
+            doc, "apiList",
+            json_pack("{s:O}", "serviceAPIDescriptions", known));
+    json_decref(known);
+    json_decref(all);
+    return doc;
+}
+
+static enum ccf_store_status get(struct ccf_change *c, json_t **was)
+{
+    return ccf_store_group_get(c->w->store, c->id, was);
+}
+
+static enum ccf_store_status set(struct ccf_change *c)
+{
+    enum ccf_store_status st = ccf_store_group_change(
+        c->w->store, &c->by, c->was, c->doc, c->members, c->n_members);
+
+    if (st == CCF_STORE_OK)
+        capif_log("invoker-updated", "id", c->by.who.id, "certificate",
+                  strcmp(c->by.thumbprint, c->members[0].thumbprint) == 0
+                      ? "same"
+                      : "new",
+                  NULL);
+    return st;
+}
+
+static const struct ccf_resource resource = { get, complete, set, show };
+
+static void onboard(struct ccf_change *c)
+{
+    char group_id[CAPIF_ID_MAX + 1], location[URI_MAX];
+    enum ccf_store_status st;
+
+    if (!ccf_change_complete(c, &resource))
+        return;
+    if (!ccf_make_id("onb-", group_id)) {
+        capif_reply_internal(c->req, "no-random");
+        return;
+    }
+    st = ccf_store_enrol(c->w->store, &c->grant->enrolment, group_id, c->doc,
+                         c->members, 1);
+    if (st == CCF_STORE_CONFLICT) {
+        ccf_refuse_grant(c->req, "enrolment used already");
+    } else if (st != CCF_STORE_OK) {
+        ccf_reply_store(c->req, st);
+    } else {
+        capif_log("enrolled", "peer", capif_req_peer(c->req), "id",
+                  c->members[0].who.id, "group", group_id, NULL);
+        snprintf(location, sizeof(location), "%s%s/%s", c->w->ccf->url,
+                 collection, group_id);
+        capif_req_set_header(c->req, "Location", location);
+        capif_reply_json(c->req, 201, show(c));
+    }
+}
+
+void ccf_post_onboarding(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    const char *token = capif_req_bearer(req);
+    struct ccf_grant grant = { 0 };
+    struct ccf_change c = { .req = req, .w = w, .grant = &grant };
+    const char *why = token != NULL
+                          ? ccf_grant_check(w->ccf, token, "invoker", &grant)
+                          : "no enrolment token";
+
+    if (why != NULL) {
+        ccf_refuse_grant(req, why);
+        return;
+    }
+    c.body = capif_req_json(req, "application/json");
+    c.doc = c.body;
+    if (c.body != NULL)
+        onboard(&c);
+    json_decref(c.body);
+    json_decref(grant.claims);
+}
+
+void ccf_put_onboarding(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+
+    if (ccf_own_group(req, w))
+        ccf_change(req, w, capif_req_param(req, 0), false, &resource);
+}
+
+void ccf_patch_onboarding(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+
+    if (ccf_own_group(req, w))
+        ccf_change(req, w, capif_req_param(req, 0), true, &resource);
+}
+
+void ccf_delete_onboarding(struct capif_req *req, void *app)
+{
+    struct ccf_worker *w = app;
+    enum ccf_store_status st;
+
+    if (!ccf_own_group(req, w))
+        return;
+    st = ccf_store_offboard(w->store, &w->peer, capif_req_param(req, 0));
+    if (st != CCF_STORE_OK) {
+        ccf_reply_store(req, st);
+        return;
+    }
+    capif_log("offboarded", "id", w->peer.id, NULL);
+    capif_reply_empty(req, 204);
+}

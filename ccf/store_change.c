@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What members change of their own.  Such a change is made of a document that
+ * was read before, by somebody who was looked at before, while a token may
+ * have signed something in between; so each transaction begins by taking hold
+ * of the group's row, and looks whether both are still as they were.
+ */
+#include "store_tx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is asked; its transaction may say more than that of a database. */
+struct change {
+    const struct ccf_member *by;
+    const json_t *was, *doc;
+    const struct ccf_member *members;
+    size_t n;
+    const char *api_id;
+    enum ccf_store_status *why; /* it was refused; or CCF_STORE_OK */
+};
+
+static enum ccf_store_status transact(struct ccf_store *s, ccf_work_fn *work,
+                                      struct change *c)
+{
+    enum ccf_store_status why = CCF_STORE_OK, st;
+
+    c->why = &why;
+    st = ccf_transact(s, work, c);
+    return why != CCF_STORE_OK ? why : st;
+}
+
+/* Not CCF_DB_OK, so it is rolled back; and not to be tried again. */
+static enum ccf_db_status refuse(const struct change *c,
+                                 enum ccf_store_status why)
+{
+    *c->why = why;
+    return CCF_DB_NOT_FOUND;
+}
+
+/* Take hold of by's group, and see that by is still what it was. */
+static enum ccf_db_status hold(struct ccf_store *s, const struct change *c)
+{
+    struct ccf_member now;
+    enum ccf_db_status st;
+
+    *c->why = CCF_STORE_OK; /* it may be another attempt */
+    st = ccf_run(s, "UPDATE grp SET doc = doc WHERE id = $1",
+                 ARGS(c->by->group_id));
+    if (st == CCF_DB_OK)
+        st = ccf_member_get(s, &c->by->who, &now);
+    if (st == CCF_DB_NOT_FOUND
+        || (st == CCF_DB_OK
+            && (strcmp(now.group_id, c->by->group_id) != 0
+                || strcmp(now.thumbprint, c->by->thumbprint) != 0)))
+        return refuse(c, CCF_STORE_GONE);
+    return st;
+}
+
+/* A statement for one row, with doc and was as texts $1 and $2. */
+static enum ccf_db_status swap(struct ccf_store *s, const struct change *c,
+                               const char *sql, const char *const *more,
+                               size_t n)
+{
+    const char *args[5] = { NULL };
+    char *was = json_dumps(c->was, JSON_COMPACT);
+    char *text = json_dumps(c->doc, JSON_COMPACT);
+    enum ccf_db_status st = CCF_DB_ERROR;
+    size_t changed = 0;
+
+    args[0] = text;
+    args[1] = was;
+    for (size_t i = 0; i < n; i++)
+        args[2 + i] = more[i];
+    if (was != NULL && text != NULL)
+        st = ccf_db_run(s->db, sql, args, 2 + n, NULL, NULL, &changed);
+    free(was);
+    free(text);
+    return st == CCF_DB_OK && changed == 0 ? refuse(c, CCF_STORE_CHANGED) : st;
+}
+
+/* ---- onboardings and registrations ---- */
+
+enum ccf_store_status ccf_store_group_get(struct ccf_store *s,
+                                          const char *group_id, json_t **doc)
+{
+    return ccf_doc(s, "SELECT doc FROM grp WHERE id = $1", ARGS(group_id), doc);
+}
+
+static enum ccf_db_status member_put(struct ccf_store *s,
+                                     const struct ccf_member *m,
+                                     const char *group_id)
+{
+    size_t changed = 0;
+    enum ccf_db_status st =
+        ccf_db_run(s->db,
+                   "INSERT INTO member VALUES ($1, $2, $3, $4, $5)"
+                   " ON CONFLICT (ccf_id, role, id) DO UPDATE"
+                   " SET thumbprint = excluded.thumbprint"
+                   " WHERE member.group_id = excluded.group_id",
+                   ARGS(m->who.ccf_id, capif_role_name(m->who.role), m->who.id,
+                        group_id, m->thumbprint),
+                   NULL, NULL, &changed);
+
+    return st == CCF_DB_OK && changed == 0 ? CCF_DB_CONFLICT : st;
+}
+
+static void row_id(const char *const *columns, void *arg)
+{
+    json_object_set_new(arg, columns[0], json_true());
+}
+
+static void row_append(const char *const *columns, void *arg)
+{
+    json_t *doc = json_loads(columns[0], JSON_REJECT_DUPLICATES, NULL);
+
+    /* One that is damaged is not ours to repair. */
+    if (doc != NULL)
+        json_array_append_new(arg, doc);
+}
+
+/* Take out of list the items whose AEF ids, of themselves or at key, are. */
+static void drop(json_t *list, const char *key, const json_t *ids)
+{
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        const json_t *v = json_array_get(list, i);
+        const char *id =
+            json_string_value(key != NULL ? json_object_get(v, key) : v);
+
+        if (id != NULL && json_object_get(ids, id) != NULL)
+            json_array_remove(list, i);
+    }
+}
+
+/* One API without the AEFs that go. */
+static enum ccf_db_status api_without(struct ccf_store *s, const char *ccf_id,
+                                      json_t *doc, const json_t *ids)
+{
+    const char *api_id = json_string_value(json_object_get(doc, "apiId"));
+    json_t *profiles = json_object_get(doc, "aefProfiles");
+    size_t before = json_array_size(profiles);
+    enum ccf_db_status st = CCF_DB_ERROR;
+    char *text;
+
+    drop(profiles, "aefId", ids);
+    drop(json_object_get(json_object_get(doc, "apiStatus"), "aefIds"), NULL,
+         ids);
+    if (json_array_size(profiles) == before)
+        return CCF_DB_OK;
+    if (json_array_size(profiles) == 0)
+        return ccf_run(s, "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2",
+                       ARGS(ccf_id, api_id));
+    if ((text = json_dumps(doc, JSON_COMPACT)) != NULL)
+        st = ccf_run(s,
+                     "UPDATE api SET doc = $1 WHERE ccf_id = $2"
+                     " AND api_id = $3",
+                     ARGS(text, ccf_id, api_id));
+    free(text);
+    return st;
+}
+
+/* The AEFs of the group that go, and what they serve. */
+static enum ccf_db_status prune_aefs(struct ccf_store *s,
+                                     const struct ccf_member *by)
+{
+    json_t *ids = json_object(), *docs = json_array(), *doc;
+    enum ccf_db_status st = CCF_DB_ERROR;
+    size_t i;
+
+    if (ids != NULL && docs != NULL)
+        st = ccf_db_run(s->db,
+                        "SELECT id FROM member WHERE group_id = $1"
+                        " AND role = 'aef' AND thumbprint = ''",
+                        ARGS(by->group_id), row_id, ids, NULL);
+    if (st == CCF_DB_OK && json_object_size(ids) > 0)
+        st = ccf_db_run(s->db,
+                        "SELECT doc FROM api WHERE ccf_id = $1 AND apf_id"
+                        " IN (SELECT id FROM member WHERE ccf_id = $1"
+                        " AND group_id = $2 AND role = 'apf')",
+                        ARGS(by->who.ccf_id, by->group_id), row_append, docs,
+                        NULL);
+    json_array_foreach(docs, i, doc)
+    {
+        if (st == CCF_DB_OK)
+            st = api_without(s, by->who.ccf_id, doc, ids);
+    }
+    json_decref(docs);
+    json_decref(ids);
+    return st;
+}
+
+/* What the members that have no certificate any more leave behind. */
+static enum ccf_db_status prune(struct ccf_store *s,
+                                const struct ccf_member *by)
+{
+    enum ccf_db_status st = ccf_run(
+        s,
+        "DELETE FROM api WHERE ccf_id = $1 AND apf_id IN (SELECT id FROM"
+        " member WHERE ccf_id = $1 AND group_id = $2 AND role = 'apf'"
+        " AND thumbprint = '')",
+        ARGS(by->who.ccf_id, by->group_id));
+
+    if (st == CCF_DB_OK)
+        st = prune_aefs(s, by);
+    if (st == CCF_DB_OK)
+        st = ccf_run(s,
+                     "DELETE FROM member WHERE group_id = $1"
+                     " AND thumbprint = ''",
+                     ARGS(by->group_id));
+    return st;
+}
+
+/* Nobody of the group has a certificate, until he gets one. */
+static enum ccf_db_status disown(struct ccf_store *s,
+                                 const struct ccf_member *by)
+{
+    return ccf_run(s, "UPDATE member SET thumbprint = '' WHERE group_id = $1",
+                   ARGS(by->group_id));
+}
+
+static enum ccf_db_status work_group_change(struct ccf_store *s,
+                                            const void *what)
+{
+    const struct change *c = what;
+    enum ccf_db_status st = hold(s, c);
+
+    if (st == CCF_DB_OK)
+        st = swap(s, c, "UPDATE grp SET doc = $1 WHERE doc = $2 AND id = $3",
+                  ARGS(c->by->group_id));
+    if (st == CCF_DB_OK)
+        st = disown(s, c->by);
+    for (size_t i = 0; st == CCF_DB_OK && i < c->n; i++)
+        st = member_put(s, &c->members[i], c->by->group_id);
+    return st == CCF_DB_OK ? prune(s, c->by) : st;
+}
+
+enum ccf_store_status ccf_store_group_change(
+    struct ccf_store *s, const struct ccf_member *by, const json_t *was,
+    const json_t *doc, const struct ccf_member *members, size_t n)
+{
+    struct change c = {
+        .by = by, .was = was, .doc = doc, .members = members, .n = n
+    };
+
+    return transact(s, work_group_change, &c);
+}
+
+static enum ccf_db_status work_group_remove(struct ccf_store *s,
+                                            const void *what)
+{
+    const struct change *c = what;
+    enum ccf_db_status st = hold(s, c);
+
+    if (st == CCF_DB_OK)
+        st = disown(s, c->by);
+    if (st == CCF_DB_OK)
+        st = prune(s, c->by);
+    if (st == CCF_DB_OK)
+        st = ccf_run(s, "DELETE FROM grp WHERE id = $1", ARGS(c->by->group_id));
+    return st;
+}
+
+enum ccf_store_status ccf_store_group_remove(struct ccf_store *s,
+                                             const struct ccf_member *by)
+{
+    struct change c = { .by = by };
+
+    return transact(s, work_group_remove, &c);
+}
+
+/* ---- service APIs ---- */
+
+enum ccf_store_status ccf_store_api_of(struct ccf_store *s,
+                                       const struct capif_identity *apf,
+                                       const char *api_id, json_t **doc)
+{
+    return ccf_doc(s,
+                   "SELECT doc FROM api WHERE ccf_id = $1 AND api_id = $2"
+                   " AND apf_id = $3",
+                   ARGS(apf->ccf_id, api_id, apf->id), doc);
+}
+
+/* Every AEF must be of the provider domain that the APF is of. */
+static enum ccf_db_status own_aefs(struct ccf_store *s, const struct change *c)
+{
+    struct capif_identity who = { .role = CAPIF_AEF };
+    const json_t *profile;
+    struct ccf_member aef;
+    enum ccf_db_status st = CCF_DB_OK;
+    size_t i;
+
+    strcpy(who.ccf_id, c->by->who.ccf_id);
+    json_array_foreach(json_object_get(c->doc, "aefProfiles"), i, profile)
+    {
+        const char *id = json_string_value(json_object_get(profile, "aefId"));
+
+        if (st != CCF_DB_OK)
+            break;
+        if (id == NULL || strlen(id) >= sizeof(who.id))
+            return refuse(c, CCF_STORE_CHANGED);
+        strcpy(who.id, id);
+        st = ccf_member_get(s, &who, &aef);
+        if (st == CCF_DB_NOT_FOUND
+            || (st == CCF_DB_OK && strcmp(aef.group_id, c->by->group_id) != 0))
+            return refuse(c, CCF_STORE_CHANGED);
+    }
+    return st;
+}
+
+static enum ccf_db_status api_insert(struct ccf_store *s,
+                                     const struct change *c)
+{
+    char *text = json_dumps(c->doc, JSON_COMPACT);
+    enum ccf_db_status st = CCF_DB_ERROR;
+
+    if (text != NULL)
+        st = ccf_run(s, "INSERT INTO api VALUES ($1, $2, $3, $4)",
+                     ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id, text));
+    free(text);
+    return st;
+}
+
+static enum ccf_db_status work_api_set(struct ccf_store *s, const void *what)
+{
+    const struct change *c = what;
+    enum ccf_db_status st = hold(s, c);
+
+    if (st == CCF_DB_OK)
+        st = own_aefs(s, c);
+    if (st != CCF_DB_OK)
+        return st;
+    if (c->was == NULL)
+        return api_insert(s, c);
+    return swap(s, c,
+                "UPDATE api SET doc = $1 WHERE doc = $2 AND ccf_id = $3"
+                " AND api_id = $4 AND apf_id = $5",
+                ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id));
+}
+
+enum ccf_store_status ccf_store_api_set(struct ccf_store *s,
+                                        const struct ccf_member *by,
+                                        const char *api_id, const json_t *was,
+                                        const json_t *doc)
+{
+    struct change c = { .by = by, .was = was, .doc = doc, .api_id = api_id };
+
+    return transact(s, work_api_set, &c);
+}
