@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tests of ccf/store.h that run on each back end: test_store.c's own, and
- * those of store_race.c.
+ * those of the files below.
  */
 #ifndef STORE_SUITE_H
 #define STORE_SUITE_H
@@ -25,6 +25,18 @@ enum ccf_store_status store_enrol(struct ccf_store *s, const char *jti,
                                   time_t exp, const char *group,
                                   const struct ccf_member *members, size_t n);
 bool store_has_member(struct ccf_store *s, const struct ccf_member *m);
+
+/* A test's state: two handles of one store. */
+struct stores {
+    struct ccf_store *s, *second; /* two handles on the same place */
+};
+
+/* store_apis.c */
+void store_api_is(struct ccf_store *s, const char *ccf, const char *id,
+                  const char *text);
+void test_apis(void **state);
+void test_api_delete(void **state);
+void test_api_replace(void **state);
 
 /* store_race.c */
 void test_race_one_enrolment(void **state);

@@ -177,13 +177,8 @@ static void test_p_sha256(void **state)
     uint8_t want[HSM_SECRET_MAX], mac[HSM_MAC_LEN], theirs[HSM_MAC_LEN];
 
     for (size_t i = 0; i < sizeof(outs) / sizeof(outs[0]); i++) {
-        if (v == &vaults[AGENT] && outs[i] < HASH) {
-            /* Octet by octet, HMACs would tell which they are. */
-            assert_int_equal(hsm_p_sha256(key, octets + 5, 77, outs[i],
-                                          HSM_TRAVEL_WRAPPED, &s),
-                             HSM_ERR_PARAM);
-            continue;
-        }
+        if (v == &vaults[AGENT] && outs[i] < HASH)
+            continue; /* which it refuses: test_agent_policy.py */
         assert_true(tls1_prf(soft, "SHA256", BLOB(octets, 48),
                              BLOB(octets + 5, 77), NO_BLOB, want, outs[i]));
         assert_int_equal(
