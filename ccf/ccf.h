@@ -187,6 +187,9 @@ bool ccf_own_group(struct capif_req *req, struct ccf_worker *w);
  */
 void ccf_change(struct capif_req *req, struct ccf_worker *w, const char *id,
                 bool patch, const struct ccf_resource *r);
+/* The same of the group that the path names, if it is the peer's. */
+void ccf_change_group(struct capif_req *req, struct ccf_worker *w, bool patch,
+                      const struct ccf_resource *r);
 /* Complete c->doc; false: answered. */
 bool ccf_change_complete(struct ccf_change *c, const struct ccf_resource *r);
 /* Complain if the body would give a member of the root another value. */

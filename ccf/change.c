@@ -119,3 +119,10 @@ void ccf_change(struct capif_req *req, struct ccf_worker *w, const char *id,
     json_decref(c.was);
     json_decref(c.doc);
 }
+
+void ccf_change_group(struct capif_req *req, struct ccf_worker *w, bool patch,
+                      const struct ccf_resource *r)
+{
+    if (ccf_own_group(req, w))
+        ccf_change(req, w, capif_req_param(req, 0), patch, r);
+}

@@ -213,18 +213,12 @@ void ccf_post_onboarding(struct capif_req *req, void *app)
 
 void ccf_put_onboarding(struct capif_req *req, void *app)
 {
-    struct ccf_worker *w = app;
-
-    if (ccf_own_group(req, w))
-        ccf_change(req, w, capif_req_param(req, 0), false, &resource);
+    ccf_change_group(req, app, false, &resource);
 }
 
 void ccf_patch_onboarding(struct capif_req *req, void *app)
 {
-    struct ccf_worker *w = app;
-
-    if (ccf_own_group(req, w))
-        ccf_change(req, w, capif_req_param(req, 0), true, &resource);
+    ccf_change_group(req, app, true, &resource);
 }
 
 void ccf_delete_onboarding(struct capif_req *req, void *app)

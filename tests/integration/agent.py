@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 import cbor
 from wire import read, run, write
@@ -247,3 +248,23 @@ class Client:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Case(unittest.TestCase):
+    """Two clients of the module's agent; the other one is always served."""
+
+    agent = None
+
+    def setUp(self):
+        self.c, self.other = self.agent.client(), self.agent.client()
+
+    def tearDown(self):
+        self.works(self.other)
+        self.c.close()
+        self.other.close()
+
+    def works(self, c):
+        self.assertEqual(len(c.must('RANDOM', 16)), 16)
+
+    def refuses(self, op, *args, want=PARAM):
+        self.assertEqual(self.c.status(op, *args), want, (op, args))

@@ -4,11 +4,10 @@
 import hashlib
 import hmac
 import os
-import unittest
 
 import cbor
 from agent import (DENIED, GONE, MECH, NOT_FOUND, OK, OPS, PARAM, Agent,
-                   Ended, Token)
+                   Case, Ended, Token)
 from tap import main
 from wire import make_key, run
 
@@ -21,7 +20,7 @@ TBS = hashlib.sha256(b'tbs').digest()
 def setUpModule():
     global token, agent
     token = Token()
-    agent = Agent(token, wrap='any')
+    agent = Case.agent = Agent(token, wrap='any')
     with agent.client() as c:
         c.must('GENERATE', 1, 1, 0, 1, 'pkcs11:object=ec')
         c.must('GENERATE', 0, 0, 2048, 1 | 8, 'pkcs11:object=rsa')
@@ -33,22 +32,6 @@ def tearDownModule():
     code = agent.stop()
     token.remove()
     assert code == 0, code
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.c, self.other = agent.client(), agent.client()
-
-    def tearDown(self):
-        self.works(self.other)
-        self.c.close()
-        self.other.close()
-
-    def works(self, c):
-        self.assertEqual(len(c.must('RANDOM', 16)), 16)
-
-    def refuses(self, op, *args, want=PARAM):
-        self.assertEqual(self.c.status(op, *args), want, (op, args))
 
 
 class Octets(Case):

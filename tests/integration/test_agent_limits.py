@@ -5,11 +5,10 @@ import itertools
 import os
 import select
 import signal
-import unittest
 
 import cbor
 from agent import (EVERYTHING, MEMORY, NOBODY, OK, OPS, PATIENCE, Agent,
-                   Ended, Token, until)
+                   Case, Ended, Token, until)
 from tap import main
 
 F = 1 << 32  # the first number of a connection
@@ -19,7 +18,7 @@ N = 32  # octets of a secret
 def setUpModule():
     global token, agent
     token = Token()
-    agent = Agent(token, objects=1024)
+    agent = Case.agent = Agent(token, objects=1024)
     with agent.client() as c:
         c.must('GENERATE', 1, 1, 0, 1, 'pkcs11:object=ec')
 
@@ -28,19 +27,6 @@ def tearDownModule():
     code = agent.stop()
     token.remove()
     assert code == 0, code
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.c, self.other = agent.client(), agent.client()
-
-    def tearDown(self):
-        self.works(self.other)
-        self.c.close()
-        self.other.close()
-
-    def works(self, c):
-        self.assertEqual(len(c.must('RANDOM', 16)), 16)
 
 
 class Numbers(Case):
