@@ -56,7 +56,7 @@ static bool leave_root(void)
            && setuid(pw->pw_uid) == 0;
 }
 
-static pid_t launch(const char *program, char *const argv[])
+static pid_t launch(const char *program, char *argv[])
 {
     char path[256], log[64];
     pid_t parent = getpid(), pid;
@@ -65,6 +65,7 @@ static pid_t launch(const char *program, char *const argv[])
     snprintf(log, sizeof(log), "%s/log", dir);
     if ((pid = fork()) != 0)
         return pid;
+    argv[0] = path; /* by which it finds the others */
     if (leave_root() && chdir(dir) == 0 && freopen("/dev/null", "r", stdin)
         && freopen(log, "a", stdout) && dup2(1, 2) == 2
         && prctl(PR_SET_PDEATHSIG, SIGQUIT) == 0 && getppid() == parent)
@@ -87,7 +88,7 @@ static bool write_hba(void)
 
 static bool init_db(void)
 {
-    char *const argv[] = {
+    char *argv[] = {
         "initdb",    "-D",    "data", "-U",          "capif",
         "-A",        "trust", "-N",   "--no-locale", "--encoding=UTF8",
         (char *)NULL
@@ -107,20 +108,20 @@ static void admin_uri(char uri[160])
 /* Until it lets us in; after a SIGKILL it may need several attempts. */
 static bool up(void)
 {
-    char *const argv[] = { "postgres",
-                           "-D",
-                           "data",
-                           "-k",
-                           dir,
-                           "-c",
-                           "listen_addresses=",
-                           "-c",
-                           "shared_buffers=16MB",
-                           "-c",
-                           "max_connections=80",
-                           "-c",
-                           "fsync=off",
-                           (char *)NULL };
+    char *argv[] = { "postgres",
+                     "-D",
+                     "data",
+                     "-k",
+                     dir,
+                     "-c",
+                     "listen_addresses=",
+                     "-c",
+                     "shared_buffers=16MB",
+                     "-c",
+                     "max_connections=80",
+                     "-c",
+                     "fsync=off",
+                     (char *)NULL };
     char uri[160];
 
     admin_uri(uri);
