@@ -21,23 +21,30 @@ static bool own_apf(struct capif_req *req, const struct ccf_worker *w)
 }
 
 /* Every AEF must be of the provider domain that the APF is of. */
-static bool own_aefs(struct ccf_worker *w, const json_t *api)
+static void check_aefs(struct ccf_change *c)
 {
     struct capif_identity who = { .role = CAPIF_AEF };
-    json_t *profiles = json_object_get(api, "aefProfiles"), *profile;
+    json_t *profiles = json_object_get(c->doc, "aefProfiles"), *profile;
     struct ccf_member member;
+    enum ccf_store_status st;
     size_t i;
 
-    strcpy(who.ccf_id, w->ccf->ccf_id);
+    strcpy(who.ccf_id, c->w->ccf->ccf_id);
     json_array_foreach(profiles, i, profile)
     {
         snprintf(who.id, sizeof(who.id), "%s",
                  json_string_value(json_object_get(profile, "aefId")));
-        if (ccf_store_member(w->store, &who, &member) != CCF_STORE_OK
-            || strcmp(member.group_id, w->peer_group) != 0)
-            return false;
+        st = ccf_store_member(c->w->store, &who, &member);
+        if (st == CCF_STORE_OK
+            && strcmp(member.group_id, c->w->peer_group) == 0)
+            continue;
+        c->no.status = st == CCF_STORE_ERROR ? 503 : 403;
+        snprintf(c->no.why, sizeof(c->no.why), "%s",
+                 st == CCF_STORE_ERROR
+                     ? "the store is not available"
+                     : "an AEF is not of your provider domain");
+        return;
     }
-    return true;
 }
 
 static void complete(struct ccf_change *c)
@@ -53,11 +60,7 @@ static void complete(struct ccf_change *c)
     ccf_api_check(&root);
     if (c->reader.n > 0)
         return;
-    if (!own_aefs(c->w, c->doc)) {
-        c->no.status = 403;
-        snprintf(c->no.why, sizeof(c->no.why),
-                 "an AEF is not of your provider domain");
-    }
+    check_aefs(c);
     json_object_set_new(c->doc, "apiId", json_string(c->id));
     json_object_set_new(c->doc, "ccfId", json_string(own));
     json_object_set_new(c->doc, "supportedFeatures", json_string("0"));

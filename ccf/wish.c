@@ -120,14 +120,21 @@ static json_t *profile_of(const json_t *api, const struct ccf_wish *wish,
 }
 
 /* A partner has no say in what our own AEFs grant. */
-static bool is_own_aef(struct ccf_worker *w, const char *aef_id)
+static bool not_own_aef(struct ccf_worker *w, const char *aef_id,
+                        const char *owner, struct ccf_refusal *no)
 {
     struct capif_identity who = { .role = CAPIF_AEF };
     struct ccf_member member;
+    enum ccf_store_status st;
 
     snprintf(who.ccf_id, sizeof(who.ccf_id), "%s", w->ccf->ccf_id);
     snprintf(who.id, sizeof(who.id), "%s", aef_id);
-    return ccf_store_member(w->store, &who, &member) != CCF_STORE_NOT_FOUND;
+    st = ccf_store_member(w->store, &who, &member);
+    if (st == CCF_STORE_NOT_FOUND)
+        return true;
+    return st == CCF_STORE_OK
+               ? refuse(no, 403, NULL, "this AEF is not in %s", owner)
+               : refuse(no, 503, NULL, "the store is not available");
 }
 
 bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
@@ -164,8 +171,7 @@ bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
                 || !capif_list_has(wish->at->aefs, wish->aef_id)))
             ok = refuse(no, 403, NULL,
                         "the agreement with %s does not name this AEF", owner);
-        if (ok && is_own_aef(w, wish->aef_id))
-            ok = refuse(no, 403, NULL, "this AEF is not in %s", owner);
+        ok = ok && not_own_aef(w, wish->aef_id, owner, no);
     }
     json_decref(api);
     return ok;
