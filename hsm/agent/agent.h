@@ -23,6 +23,8 @@
 #define AGENT_UNWRAP   8u
 #define AGENT_GENERATE 16u /* a key of that name */
 #define AGENT_ALL      31u
+#define AGENT_N_USES   5
+extern const char *const agent_use_words[AGENT_N_USES]; /* bit by bit */
 
 /* A section [key LABEL], or [key *] for all that have none. */
 struct agent_rule {
@@ -58,6 +60,9 @@ unsigned agent_uses(const struct agent *agent, uid_t uid, const char *label,
 bool agent_knows(const struct agent *agent, uid_t uid);
 
 /* ---- what the process denies itself (harden.c) ---- */
+
+/* Log what failed, and errno's reason; gives false. */
+bool agent_fail(const char *what);
 
 /* No core, no tracer; with lock-memory, no swap. */
 bool agent_harden(const struct agent *agent);

@@ -109,14 +109,12 @@ void agent_conn_log(const struct agent_conn *c, const char *event,
 enum hsm_status agent_refuse(struct agent_conn *c, unsigned use,
                              const char *label, size_t len)
 {
-    static const char *const words[] = { "sign", "derive", "wrap", "unwrap",
-                                         "generate" };
     char name[128];
     const char *what = "any use";
 
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < AGENT_N_USES; i++)
         if (use == 1u << i)
-            what = words[i];
+            what = agent_use_words[i];
     snprintf(name, sizeof(name), "%.*s", (int)len, len > 0 ? label : "");
     agent_conn_log(c, "refused", what, name);
     if (atomic_fetch_add(&c->refusals, 1) + 1 >= REFUSALS_MAX)

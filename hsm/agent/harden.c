@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static bool fail(const char *what)
+bool agent_fail(const char *what)
 {
     capif_log("error", "reason", what, "detail", strerror(errno), NULL);
     return false;
@@ -27,10 +27,11 @@ static bool lock_memory(const struct agent *agent)
         || mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
         return true;
     if (strcmp(agent->lock_memory, "yes") == 0)
-        return fail("memory can't be locked (RLIMIT_MEMLOCK, lock-memory)");
+        return agent_fail(
+            "memory can't be locked (RLIMIT_MEMLOCK, lock-memory)");
     capif_log("warning", "reason", "memory is not locked", "detail",
               strerror(errno), NULL);
-    return munlockall() == 0 || fail("munlockall");
+    return munlockall() == 0 || agent_fail("munlockall");
 }
 
 bool agent_harden(const struct agent *agent)
@@ -40,7 +41,7 @@ bool agent_harden(const struct agent *agent)
 
     if (setrlimit(RLIMIT_CORE, &none) != 0
         || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return fail("no protection against cores and tracers");
+        return agent_fail("no protection against cores and tracers");
     (void)setrlimit(RLIMIT_MEMLOCK, &all); /* root may; for `user` */
     return lock_memory(agent);
 }
@@ -50,19 +51,19 @@ bool agent_become(const struct agent *agent)
     const struct passwd *pw;
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return fail("PR_SET_NO_NEW_PRIVS");
+        return agent_fail("PR_SET_NO_NEW_PRIVS");
     if (agent->user == NULL)
         return true;
     if ((pw = getpwnam(agent->user)) == NULL)
-        return fail("there is no such user");
+        return agent_fail("there is no such user");
     if (pw->pw_uid == geteuid())
         return true;
     if (setgroups(0, NULL) != 0 || setgid(pw->pw_gid) != 0
         || setuid(pw->pw_uid) != 0)
-        return fail("can't become the user that is configured");
+        return agent_fail("can't become the user that is configured");
     /* The change has made the process traceable again. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return fail("PR_SET_DUMPABLE");
+        return agent_fail("PR_SET_DUMPABLE");
     /* All that is mapped from now on would fail where the limit is low. */
     return lock_memory(agent);
 }
@@ -245,5 +246,5 @@ bool agent_confine(const struct agent *agent)
         && allow_own(f) && seccomp_load(f) == 0;
 
     seccomp_release(f);
-    return ok || fail("seccomp");
+    return ok || agent_fail("seccomp");
 }

@@ -26,12 +26,6 @@
 static struct agent agent = { .listener = -1, .stop = -1 };
 static bool bound; /* the socket is ours to remove */
 
-static bool fail(const char *what)
-{
-    capif_log("error", "reason", what, "detail", strerror(errno), NULL);
-    return false;
-}
-
 /* ---- the socket ---- */
 
 /* One that a process which has ended left behind is in the way. */
@@ -42,18 +36,18 @@ static bool remove_stale(const struct sockaddr_un *at)
     int fd;
 
     if (lstat(at->sun_path, &sb) != 0)
-        return errno == ENOENT || fail("listen");
+        return errno == ENOENT || agent_fail("listen");
     errno = EEXIST;
     if (!S_ISSOCK(sb.st_mode))
-        return fail("listen: not a socket");
+        return agent_fail("listen: not a socket");
     if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) < 0)
-        return fail("socket");
+        return agent_fail("socket");
     stale = connect(fd, (const struct sockaddr *)at, sizeof(*at)) != 0
             && errno == ECONNREFUSED;
     close(fd);
     errno = EADDRINUSE;
-    return stale ? unlink(at->sun_path) == 0 || fail("listen")
-                 : fail("listen: somebody else does");
+    return stale ? unlink(at->sun_path) == 0 || agent_fail("listen")
+                 : agent_fail("listen: somebody else does");
 }
 
 /* sd_listen_fds(3), without the library. */
@@ -83,11 +77,11 @@ static bool open_listener(void)
 
     if (is_activated()) {
         agent.listener = ACTIVATED;
-        return nonblocking(ACTIVATED) || fail("LISTEN_FDS");
+        return nonblocking(ACTIVATED) || agent_fail("LISTEN_FDS");
     }
     if (strlen(agent.listen) >= sizeof(at.sun_path)) {
         errno = ENAMETOOLONG;
-        return fail("listen");
+        return agent_fail("listen");
     }
     strcpy(at.sun_path, agent.listen);
     if (!remove_stale(&at))
@@ -100,7 +94,7 @@ static bool open_listener(void)
     bound = ok;
     return (ok && nonblocking(agent.listener)
             && listen(agent.listener, SOMAXCONN) == 0)
-           || fail("listen");
+           || agent_fail("listen");
 }
 
 /* ---- the token ---- */
@@ -188,7 +182,7 @@ static void *wait_for_end(void *arg)
 
     sigwait(arg, &sig);
     if (write(agent.stop, &one, sizeof(one)) < 0)
-        (void)fail("eventfd");
+        (void)agent_fail("eventfd");
     return NULL;
 }
 
@@ -197,9 +191,9 @@ static bool many_files(void)
     struct rlimit files;
 
     if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-        return fail("RLIMIT_NOFILE");
+        return agent_fail("RLIMIT_NOFILE");
     files.rlim_cur = files.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &files) == 0 || fail("RLIMIT_NOFILE");
+    return setrlimit(RLIMIT_NOFILE, &files) == 0 || agent_fail("RLIMIT_NOFILE");
 }
 
 static bool run(void)

@@ -73,11 +73,12 @@ static bool uid_of(const char *text, uid_t *out)
            && *out == n;
 }
 
+const char *const agent_use_words[AGENT_N_USES] = { "sign", "derive", "wrap",
+                                                    "unwrap", "generate" };
+
 static bool take_rule(struct capif_conf *conf, const char *section,
                       struct agent_rule *rule)
 {
-    static const char *const words[] = { "sign", "derive", "wrap", "unwrap",
-                                         "generate" };
     size_t n = 0;
 
     if (!capif_conf_read(conf, section, rule_options, rule))
@@ -85,8 +86,8 @@ static bool take_rule(struct capif_conf *conf, const char *section,
     rule->label = section + strlen(KEY);
     if (strcmp(rule->label, "*") == 0)
         rule->label = NULL;
-    for (size_t i = 0; i < 5; i++)
-        if (capif_list_has(rule->use, words[i]))
+    for (size_t i = 0; i < AGENT_N_USES; i++)
+        if (capif_list_has(rule->use, agent_use_words[i]))
             rule->uses |= 1u << i;
     while (rule->users[n] != NULL)
         n++;

@@ -19,7 +19,10 @@
 #include <unistd.h>
 
 #define THREADS 8
-/* Of what other threads have locked of a sanitizer, a child can't be rid. */
+/*
+ * In a child, ASan's allocator stays locked by a thread that was in it: it
+ * hangs in malloc().
+ */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define FORKS 0
 #else
@@ -112,6 +115,9 @@ static void test_threads_and_forks(void **state)
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(
             pthread_create(&threads[i], NULL, sign_until_stopped, &s), 0);
+    if (FORKS == 0)
+        print_message("# no fork() among busy threads under a sanitizer, "
+                      "whose allocator does not survive it\n");
     for (int i = 0; i < FORKS; i++) {
         pid_t pid = fork();
 

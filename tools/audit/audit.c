@@ -199,7 +199,9 @@ static char *file_read(const char *path, size_t *len)
     if (got != 0) {
         fprintf(stderr, "error: %s: %s\n", path,
                 got > 0 ? "too long" : strerror(errno));
-        OPENSSL_clear_free(text, text != NULL ? *len : 0);
+        if (text != NULL)
+            OPENSSL_cleanse(text, *len);
+        free(text);
         text = NULL;
     }
     if (fd >= 0 && !in)
