@@ -49,19 +49,21 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static bool worker_start(struct worker *w, int stop_fd, void *app)
+static bool worker_start(struct worker *w, int stop_fd, void *app,
+                         void *(*start)(struct event_base *, void *))
 {
     w->base = event_base_new();
     if (w->base == NULL)
         return false;
     w->stop = event_new(w->base, stop_fd, EV_READ, on_stop, w);
     return w->stop != NULL && event_add(w->stop, NULL) == 0
-           && (w->state = w->ops->start(w->base, app)) != NULL;
+           && (w->state = start(w->base, app)) != NULL;
 }
 
 int capif_run(size_t n, const struct capif_worker_ops *ops, void *app)
 {
-    struct worker *workers = calloc(n, sizeof(*workers));
+    const size_t all = n + (ops->background != NULL);
+    struct worker *workers = calloc(all, sizeof(*workers));
     size_t running = 0;
     int pipe_fd[2], sig = 0;
     char count[24];
@@ -73,14 +75,15 @@ int capif_run(size_t n, const struct capif_worker_ops *ops, void *app)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < all; i++) {
         workers[i].ops = ops;
-        if (!worker_start(&workers[i], pipe_fd[0], app)) {
+        if (!worker_start(&workers[i], pipe_fd[0], app,
+                          i < n ? ops->start : ops->background)) {
             capif_log("start-failed", NULL);
             return EXIT_FAILURE; /* the kernel cleans up what did start */
         }
     }
-    for (; running < n; running++)
+    for (; running < all; running++)
         if (pthread_create(&workers[running].thread, NULL, worker_main,
                            &workers[running])
             != 0)

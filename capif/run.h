@@ -12,6 +12,8 @@
 struct capif_worker_ops {
     /* In the main thread, before any worker runs; NULL: can't start. */
     void *(*start)(struct event_base *base, void *app);
+    /* The same for one more, which serves nobody; or NULL. */
+    void *(*background)(struct event_base *base, void *app);
     /* In the worker's thread, after its loop has ended. */
     void (*stop)(void *worker);
 };

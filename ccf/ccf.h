@@ -66,7 +66,9 @@ struct ccf {
     const char *cert_file, *key_uri, *ca_file, *ca_key_uri, *jws_key_uri;
     const char *const *methods; /* this CCF's policy, design 10, OQ-8 */
     const char *oauth_client_auth;
-    const char *kek_uri; /* NULL: no PSKs */
+    const char *kek_uri;        /* NULL: no PSKs */
+    const char *notify_ca;      /* NULL: the system's */
+    const char *const *connect; /* HOST:PORT=ADDRESS:PORT, ... */
     struct ccf_transports transports;
     size_t psk_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
@@ -85,8 +87,9 @@ struct ccf_worker {
     struct ccf *ccf;
     struct ccf_store *store;
     struct capif_client *client;
-    struct capif_server *server;
-    struct capif_identity peer; /* of the request being dispatched */
+    struct capif_server *server; /* NULL: of the courier */
+    struct ccf_courier *courier; /* NULL: of those who serve */
+    struct capif_identity peer;  /* of the request being dispatched */
     char peer_thumbprint[44];
     char peer_group[CAPIF_ID_MAX + 1]; /* onboardingId or apiProvDomId */
 };
@@ -285,6 +288,13 @@ bool ccf_partner_call(struct ccf_worker *w, const struct ccf_partner *partner,
 void ccf_partner_refusal(const struct ccf_partner *partner,
                          const struct capif_answer *answer,
                          struct ccf_refusal *no);
+
+/* ---- what no request waits for (courier.c) ---- */
+
+struct ccf_courier *ccf_courier_new(struct event_base *base,
+                                    struct ccf_worker *w);
+/* After its client, whose callbacks need it. */
+void ccf_courier_free(struct ccf_courier *courier);
 
 /* Whose context the path names; answers and returns false if not yours. */
 bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,

@@ -35,6 +35,9 @@ static const struct capif_opt ccf_options[] = {
     STR("ca-key", ca_key_uri, NULL),
     STR("jws-key", jws_key_uri, NULL),
     STR("kek", kek_uri, ""),
+    STR("notification-ca", notify_ca, ""),
+    { "connect", CAPIF_OPT_LIST, offsetof(struct ccf, connect), "", 0, 0,
+      NULL },
     { "transport", CAPIF_OPT_LIST, offsetof(struct ccf, transports.option), "",
       0, 0, NULL },
     { "security-methods", CAPIF_OPT_LIST, offsetof(struct ccf, methods),
@@ -220,14 +223,30 @@ static bool load_keys(struct ccf *ccf)
     return ccf->jwks != NULL;
 }
 
+static bool connect_ok(const struct ccf *ccf)
+{
+    const char *eq;
+
+    for (const char *const *p = ccf->connect; *p != NULL; p++) {
+        eq = strchr(*p, '=');
+        if (eq == NULL || memchr(*p, ':', (size_t)(eq - *p)) == NULL
+            || strchr(eq, ':') == NULL) {
+            capif_conf_complain(ccf->conf, "ccf", "connect",
+                                "HOST:PORT=ADDRESS:PORT");
+            return false;
+        }
+    }
+    return true;
+}
+
 bool ccf_load(struct ccf *ccf, const char *path)
 {
     const char *const *sections;
 
     if ((ccf->conf = capif_conf_open(path)) == NULL
         || !capif_conf_read(ccf->conf, "ccf", ccf_options, ccf)
-        || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url) || !load_keys(ccf)
-        || (ccf->anchors = sk_X509_new_null()) == NULL
+        || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url) || !connect_ok(ccf)
+        || !load_keys(ccf) || (ccf->anchors = sk_X509_new_null()) == NULL
         || !anchors_add(ccf, ccf->ca_certs))
         return false;
     sections = capif_conf_sections(ccf->conf, "partner ");

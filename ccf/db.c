@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -118,7 +119,19 @@ enum ccf_db_status ccf_db_run(struct ccf_db *db, const char *sql,
 
 enum ccf_db_status ccf_db_exec(struct ccf_db *db, const char *sql)
 {
-    return db->ops->exec(db, sql);
+    static const char word[] = "@SERIAL@";
+    const char *at = strstr(sql, word);
+    char text[1024];
+
+    if (at == NULL)
+        return db->ops->exec(db, sql);
+    if (snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - sql), sql,
+                 db->ops->serial, at + strlen(word))
+        >= (int)sizeof(text)) {
+        capif_log("store-failed", "why", "a statement is too long", NULL);
+        return CCF_DB_ERROR;
+    }
+    return db->ops->exec(db, text);
 }
 
 static void row_there(const char *const *columns, void *arg)

@@ -59,7 +59,11 @@ enum ccf_db_status ccf_db_run(struct ccf_db *db, const char *sql,
                               const char *const *args, size_t n_args,
                               ccf_db_row_fn *row, void *arg, size_t *changed);
 
-/* The same, not kept, for what has neither arguments nor rows: DDL. */
+/*
+ * The same, not kept, for what has neither arguments nor rows: DDL.  There,
+ * @SERIAL@ is the type of a primary key that the database counts up: whoever
+ * inserts after another has committed gets the greater one.
+ */
 enum ccf_db_status ccf_db_exec(struct ccf_db *db, const char *sql);
 
 /* Whether there is such a table, where statements would look for it. */

@@ -27,7 +27,8 @@ struct ccf_db_ops {
                               const char *const *args, size_t n_args,
                               ccf_db_row_fn *row, void *arg, size_t *changed);
     enum ccf_db_status (*exec)(struct ccf_db *db, const char *sql);
-    const char *table; /* a statement: one row if there is a table $1 */
+    const char *table;  /* a statement: one row if there is a table $1 */
+    const char *serial; /* what @SERIAL@ stands for */
 };
 
 extern const struct ccf_db_ops ccf_db_sqlite;

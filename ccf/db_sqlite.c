@@ -182,4 +182,5 @@ const struct ccf_db_ops ccf_db_sqlite = {
     .run = lite_run,
     .exec = lite_exec,
     .table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1",
+    .serial = "INTEGER PRIMARY KEY AUTOINCREMENT",
 };

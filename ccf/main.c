@@ -22,14 +22,31 @@ static void worker_stop(void *state)
         return;
     capif_server_free(w->server);
     capif_client_free(w->client);
+    ccf_courier_free(w->courier);
     ccf_store_close(w->store);
     free(w);
+}
+
+/* What both kinds of workers have. */
+static struct ccf_worker *worker_new(struct event_base *base, struct ccf *ccf)
+{
+    struct ccf_worker *w = calloc(1, sizeof(*w));
+
+    if (w == NULL)
+        return NULL;
+    w->ccf = ccf;
+    if ((w->store = ccf_store_open(ccf->store_name)) == NULL
+        || (w->client = capif_client_new(base)) == NULL) {
+        worker_stop(w);
+        return NULL;
+    }
+    return w;
 }
 
 static void *worker_start(struct event_base *base, void *app)
 {
     struct ccf *ccf = app;
-    struct ccf_worker *w = calloc(1, sizeof(*w));
+    struct ccf_worker *w = worker_new(base, ccf);
     const struct capif_server_config cfg = {
         .listen = ccf->listen,
         .tls = ccf->tls,
@@ -40,21 +57,28 @@ static void *worker_start(struct event_base *base, void *app)
         .max_connections = CONNECTIONS_MAX,
     };
 
-    if (w == NULL)
-        return NULL;
-    w->ccf = ccf;
-    if ((w->store = ccf_store_open(ccf->store_name)) == NULL
-        || (w->client = capif_client_new(base)) == NULL
-        || (w->server = capif_server_new(base, &cfg)) == NULL) {
+    if (w != NULL && (w->server = capif_server_new(base, &cfg)) == NULL) {
         worker_stop(w);
-        return NULL;
+        w = NULL;
+    }
+    return w;
+}
+
+static void *courier_start(struct event_base *base, void *app)
+{
+    struct ccf_worker *w = worker_new(base, app);
+
+    if (w != NULL && (w->courier = ccf_courier_new(base, w)) == NULL) {
+        worker_stop(w);
+        w = NULL;
     }
     return w;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct capif_worker_ops ops = { worker_start, worker_stop };
+    static const struct capif_worker_ops ops = { worker_start, courier_start,
+                                                 worker_stop };
     static struct ccf ccf; /* large, and as long-lived as the process */
     int status = EXIT_FAILURE;
 

@@ -39,6 +39,20 @@ static const char *const migrations[][8] = {
         "CREATE INDEX member_by_group ON member (group_id)",
         NULL,
     },
+    {
+        /* what is to be sent, and who sends it where (store_notice.c) */
+        "CREATE TABLE notice (seq @SERIAL@, id TEXT NOT NULL,"
+        " lane TEXT NOT NULL, method TEXT NOT NULL, url TEXT NOT NULL,"
+        " trust TEXT NOT NULL, doc TEXT, expires BIGINT NOT NULL)",
+        "CREATE INDEX notice_by_lane ON notice (lane, seq)",
+        "CREATE TABLE lane (lane TEXT PRIMARY KEY, owner TEXT NOT NULL,"
+        " until BIGINT NOT NULL, due BIGINT NOT NULL, tries BIGINT NOT NULL)",
+        "CREATE INDEX lane_by_due ON lane (due)",
+        /* what subscribers are still to be told of (store_event.c) */
+        "CREATE TABLE event (seq @SERIAL@, name TEXT NOT NULL, api_id TEXT,"
+        " invoker_id TEXT, aef_id TEXT, group_id TEXT, doc TEXT)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 

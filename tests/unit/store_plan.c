@@ -79,6 +79,11 @@ static void fill(void)
         " '{}' FROM generate_series(1, 5000) g;"
         "INSERT INTO context SELECT 'c' || g % 3, 'fill-' || g,"
         " 4000000000, '{}' FROM generate_series(1, 5000) g;"
+        "INSERT INTO lane SELECT 'fill-' || g, '', 0, 4000000000000 + g, 0"
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO notice (id, lane, method, url, trust, expires)"
+        " SELECT 'i', 'fill-' || g, 'POST', 'u', 'own', 0"
+        " FROM generate_series(1, 5000) g;"
         "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}'"
         " FROM generate_series(1, 5000) g");
     (void)cluster_sql(store_place, "ANALYZE");

@@ -38,6 +38,12 @@ void test_apis(void **state);
 void test_api_delete(void **state);
 void test_api_replace(void **state);
 
+/* store_notices.c */
+void test_notices_in_order(void **state);
+void test_notices_have_one_bearer(void **state);
+void test_notices_wait_after_failure(void **state);
+void test_notices_lanes_are_shared(void **state);
+
 /* store_race.c */
 void test_race_one_enrolment(void **state);
 void test_race_many_enrolments(void **state);

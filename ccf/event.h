@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf event: what happened, for those who have subscribed (TS 29.222 8.3).
+ *
+ * An event is noted in the transaction that makes the change, so that there
+ * is one exactly if there is the other; who is told is found out later, in
+ * the background.
+ */
+#ifndef CCF_EVENT_H
+#define CCF_EVENT_H
+
+#include "store_tx.h"
+
+/* All but name may be NULL. */
+struct ccf_event {
+    const char *name;                         /* a CAPIFEvent, 8.3.4.3.3 */
+    const char *api_id, *invoker_id, *aef_id; /* for filters */
+    const char *group_id; /* the provider domain that it concerns */
+    const json_t *detail; /* CAPIFEventDetail */
+};
+
+/* In a transaction. */
+enum ccf_db_status ccf_event_add(struct ccf_store *s,
+                                 const struct ccf_event *event);
+
+#endif
