@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what: every operation of ccf/routes.c by everybody, of the right
+and the wrong domain, owner and not, expired and revoked.
+
+ROWS says for each route what it takes and who gets which status; everybody
+who isn't named there gets what REST says for him.  First all those who are
+refused ask for the same thing, then, of what they must not have changed, those
+who are not, each of a fresh one.
+"""
+
+import json
+import re
+import urllib.parse
+import unittest
+
+import domains
+from domains import DIED, FORM, VS, Member, make_csr
+
+MERGE = 'application/merge-patch+json'
+ROUTES = re.findall(r'\{ "([A-Z]+)",\s*"([^"]+)",',
+                    domains.read(domains.SOURCE + '/ccf/routes.c'))
+TLS = 'no TLS'
+
+# Who asks, and what he gets where a row doesn't name him: what a stranger to
+# the resource gets, if he is known at all.
+REST = {
+    'nobody': 401,
+    'stranger': TLS,            # under a CA that nobody knows
+    'expired invoker': TLS,
+    'replaced invoker': 401,    # it has a newer certificate
+    'offboarded invoker': 401,
+    'deregistered AEF': 401,
+    'deregistered AMF': 401,
+    'invoker': 403, 'other invoker': 403,
+    'AEF': 403, "provider's other AEF": 403, "other provider's AEF": 403,
+    'APF': 403, "other provider's APF": 403,
+    'AMF': 403, "other provider's AMF": 403,
+    'partner': 403,             # its CCF
+    "partner's invoker": 401, "partner's AEF": 401, "partner's AMF": 401,
+    'own CCF': 401,             # nobody else than itself
+}
+PUBLIC = dict.fromkeys((w for w, s in REST.items() if s != TLS), 200)
+
+
+def setUpModule():
+    global d, w
+    d = domains.Domains()
+    d.reconfigure('ccf-a', 'aefs = aef-b1\n', 'aefs = aef-b1, %s\n'
+                  % ', '.join('aef-m%d' % i for i in range(1, 10)))
+    w = World()
+
+
+def tearDownModule():
+    d.stop()
+
+
+def ccf_certificate(ccf, ccf_id):
+    """A certificate of a CCF whose key is not in a token."""
+    m = Member(ccf)
+    name = ccf.name
+    domains.run(domains.BUILD + '/tools/capif-hsm', 'cert', '--key', m.key,
+                '--ca-cert', ccf.ca, '--ca-key',
+                'pkcs11:object=ca;type=private', '--ccf-id', ccf_id,
+                '--out', m.crt, env=d.env(name))
+    return m
+
+
+def expired(ccf, member):
+    """member with a certificate like its own that is over."""
+    m = Member(ccf)
+    domains.write(m.dir + '/index', '')
+    domains.write(m.dir + '/ca.cnf', '''
+openssl_conf = openssl_init
+[openssl_init]
+providers = providers
+[ca]
+default_ca = it
+[it]
+database = %s/index
+new_certs_dir = %s
+default_md = sha256
+rand_serial = yes
+policy = any
+x509_extensions = ext
+[any]
+commonName = supplied
+[ext]
+subjectAltName = URI:urn:capif:%s:invoker:%s
+extendedKeyUsage = clientAuth
+keyUsage = critical,digitalSignature
+''' % (m.dir, m.dir, ccf.id, member.id)
+                  + domains.read(ccf.conf).split('[openssl_init]')[1].split(
+                      '[ccf]')[0].split('\n', 2)[2])
+    domains.write(m.dir + '/csr', make_csr(m.key))
+    domains.run('openssl', 'ca', '-batch', '-config', m.dir + '/ca.cnf',
+                '-cert', ccf.ca, '-keyfile',
+                'pkcs11:object=ca;type=private', '-in', m.dir + '/csr',
+                '-startdate', '20200101000000Z', '-enddate',
+                '20200102000000Z', '-out', m.crt, '-notext',
+                env=dict(d.env(ccf.name), OPENSSL_CONF=m.dir + '/ca.cnf'))
+    return m
+
+
+class World:
+    """Everybody, and what they have."""
+
+    def __init__(self):
+        a = d.a
+        self.home = a.register(aef_m1='m1.domain-a.example',
+                               aef_m2='m2.domain-a.example')
+        self.away = a.register(aef_m3='m3.domain-a.example')
+        self.gone = a.register(aef_m4='m4.domain-a.example')
+        aefs = [m for m in self.home.members if m.role == 'AEF']
+        self.aef, self.aef2 = aefs
+        self.home.aef = self.aef
+        self.one, two, old = a.onboard(), a.onboard(), a.onboard()
+        off, theirs = a.onboard(), d.b.onboard()
+        their = d.b.register(aef_m5='m5.domain-b.example')
+        replaced = Member(a)
+        replaced.key, replaced.crt = old.key, old.crt
+        csr = make_csr(domains.make_key(old.dir + '/new.key'))
+        path = '/api-invoker-management/v1/onboardedInvokers/'
+        ok(old.request('PATCH', path + old.onboarding, headers={
+            'Content-Type': MERGE}, body=json.dumps({
+                'onboardingInformation': {'apiInvokerPublicKey': csr}})), 200)
+        ok(off.request('DELETE', path + off.onboarding), 204)
+        ok(self.gone.amf.request(
+            'DELETE', '/api-provider-management/v1/registrations/'
+            + self.gone.registration), 204)
+        ca = domains.ForeignCa(d.extra + '/stranger')
+        self.who = {
+            'nobody': None,
+            'stranger': ca.issue('URI:urn:capif:%s:invoker:%s'
+                                 % (a.id, self.one.id)),
+            'expired invoker': expired(a, self.one),
+            'replaced invoker': replaced, 'offboarded invoker': off,
+            'deregistered AEF': self.gone.aef,
+            'deregistered AMF': self.gone.amf,
+            'invoker': self.one, 'other invoker': two,
+            'AEF': self.aef, "provider's other AEF": self.aef2,
+            "other provider's AEF": self.away.aef,
+            'APF': self.home.apf, "other provider's APF": self.away.apf,
+            'AMF': self.home.amf, "other provider's AMF": self.away.amf,
+            'partner': ccf_certificate(d.b, d.b.id),
+            "partner's invoker": theirs, "partner's AEF": their.aef,
+            "partner's AMF": their.amf,
+            'own CCF': ccf_certificate(a, a.id),
+        }
+        self.n, self.n_aefs = 0, 5
+        self.api = self.publish()
+        self.negotiate()
+
+    def name(self):
+        self.n += 1
+        return 'auth-%d' % self.n
+
+    def publish(self):
+        return ok(self.home.publish(self.describe()), 201)
+
+    def describe(self):
+        return self.home.describe(self.name(), partner=d.b.id)
+
+    def negotiate(self):
+        ok(self.one.put(self.wish()), 201)
+
+    def wish(self, **more):
+        return {'aefId': self.aef.id, 'apiId': self.api['apiId'],
+                'prefSecurityMethods': ['OAUTH'], **more}
+
+    def negotiation(self):
+        return {'securityInfo': [self.wish()], 'supportedFeatures': '0',
+                'notificationDestination': 'https://invoker.invalid/n'}
+
+
+def ok(answer, status):
+    assert answer.status == status, answer
+    return answer.json() if answer.body else None
+
+
+class Row:
+    """A request that somebody may make: may says who, and what he gets.
+    Others get what REST says, but for what is said in others.  fresh is
+    called before each of those who may, and after the last."""
+
+    def __init__(self, may, ids=lambda: [], query=None, body=None,
+                 kind='application/json', others=None, fresh=lambda: None):
+        self.may, self.ids, self.body, self.kind = may, ids, body, kind
+        self.query, self.others, self.fresh = query, others or {}, fresh
+
+    def expected(self, who):
+        return {**REST, **self.others, **self.may}[who]
+
+
+def fresh_invoker():
+    """The invoker is another one from now on."""
+    w.one = d.a.onboard()
+    w.who['invoker'] = w.one
+    w.negotiate()
+
+
+def fresh_context():
+    w.negotiate()
+    ok(d.a.request('PUT', CTX.format(w.one.id), w.who['partner'],
+                   body=w.negotiation()), 201)
+
+
+def fresh_provider():
+    w.n_aefs += 1
+    w.home = d.a.register(**{'aef_m%d' % w.n_aefs: 'm1.domain-a.example'})
+    w.aef = w.home.aef
+    w.who.update({'AEF': w.home.aef, 'APF': w.home.apf, 'AMF': w.home.amf})
+    w.api = w.publish()
+    w.negotiate()
+
+
+def onboarding():
+    return {'onboardingInformation': {
+        'apiInvokerPublicKey': make_csr(w.one.key)},
+            'notificationDestination': 'https://invoker.invalid/n'}
+
+
+def registration(enrolment):
+    return {'regSec': enrolment, 'apiProvFuncs': [
+        {'apiProvFuncRole': 'AMF',
+         'regInfo': {'apiProvPubKey': make_csr(w.one.key)}}]}
+
+
+def token_form():
+    return urllib.parse.urlencode({'grant_type': 'client_credentials',
+                                   'client_id': w.one.id})
+
+
+ONE = '/api-invoker-management/v1/onboardedInvokers'
+REG = '/api-provider-management/v1/registrations'
+APIS = '/published-apis/v1/{}/service-apis'
+CTX = '/capif-security/v1/trustedInvokers/{}'
+EVERYBODY = dict.fromkeys(PUBLIC, 401)
+
+ROWS = {
+    ('POST', ONE): Row({}, body=onboarding, others=EVERYBODY),
+    ('PUT', ONE + '/{}'): Row(
+        {'invoker': 200}, lambda: [w.one.onboarding], body=lambda: dict(
+            onboarding(), apiInvokerId=w.one.id), fresh=fresh_invoker),
+    ('PATCH', ONE + '/{}'): Row(
+        {'invoker': 200}, lambda: [w.one.onboarding],
+        body=lambda: {'apiInvokerInformation': 'x'}, kind=MERGE),
+    ('DELETE', ONE + '/{}'): Row(
+        {'invoker': 204}, lambda: [w.one.onboarding], fresh=fresh_invoker),
+    ('POST', REG): Row({}, body=lambda: registration('x.y.z'),
+                       others=EVERYBODY),
+    ('PUT', REG + '/{}'): Row(
+        {'AMF': 200}, lambda: [w.home.registration], body=lambda: w.home.doc),
+    ('PATCH', REG + '/{}'): Row(
+        {'AMF': 200}, lambda: [w.home.registration],
+        body=lambda: {'apiProvDomInfo': 'x'}, kind=MERGE),
+    ('DELETE', REG + '/{}'): Row(
+        {'AMF': 204}, lambda: [w.home.registration], fresh=fresh_provider),
+    ('POST', APIS): Row({'APF': 201}, lambda: [w.home.apf.id],
+                        body=lambda: w.describe()),
+    ('GET', APIS): Row({'APF': 200}, lambda: [w.home.apf.id]),
+    ('GET', APIS + '/{}'): Row(
+        {'APF': 200}, lambda: [w.home.apf.id, w.api['apiId']]),
+    ('PUT', APIS + '/{}'): Row(
+        {'APF': 200}, lambda: [w.home.apf.id, w.api['apiId']],
+        body=lambda: w.api),
+    ('PATCH', APIS + '/{}'): Row(
+        {'APF': 200}, lambda: [w.home.apf.id, w.api['apiId']],
+        body=lambda: {'description': 'x'}, kind=MERGE),
+    ('DELETE', APIS + '/{}'): Row(
+        {'APF': 204}, lambda: [w.home.apf.id, w.api['apiId']],
+        fresh=lambda: setattr(w, 'api', w.publish())),
+    ('GET', '/service-apis/v1/allServiceAPIs'): Row(
+        {'invoker': 200}, query=lambda: {'api-invoker-id': w.one.id}),
+    ('PUT', CTX): Row(
+        {'invoker': 201, 'partner': 201}, lambda: [w.one.id],
+        body=lambda: w.negotiation()),
+    ('POST', CTX + '/update'): Row(
+        {'invoker': 200, 'partner': 200}, lambda: [w.one.id],
+        body=lambda: w.negotiation(), fresh=fresh_context),
+    ('GET', CTX): Row(
+        {'AEF': 200}, lambda: [w.one.id],
+        others={"provider's other AEF": 404, "other provider's AEF": 404}),
+    ('DELETE', CTX): Row({'invoker': 204, 'partner': 204},
+                         lambda: [w.one.id], fresh=fresh_context),
+    ('POST', '/capif-security/v1/securities/{}/token'): Row(
+        {'invoker': 200}, lambda: [w.one.id], body=token_form,
+        kind=FORM, others=EVERYBODY),
+    ('GET', '/.well-known/jwks.json'): Row(PUBLIC),
+}
+
+
+class Authorization(unittest.TestCase):
+    maxDiff = None
+
+    def ask(self, key, row, who):
+        method, path = key
+        url = path.format(*map(urllib.parse.quote, row.ids()))
+        if row.query is not None:
+            url += '?' + urllib.parse.urlencode(row.query())
+        head = {}
+        body = row.body() if row.body is not None else None
+        if body is not None:
+            head['Content-Type'] = row.kind
+            body = body if isinstance(body, str) else json.dumps(body)
+        try:
+            return d.a.request(method, url, w.who[who], headers=head,
+                               body=body)
+        except DIED:
+            return None
+
+    def status(self, key, row, who):
+        a = self.ask(key, row, who)
+        return TLS if a is None else a.status
+
+    def test_table_has_a_row_for_each_route(self):
+        self.assertEqual(set(ROWS), set(ROUTES))
+        self.assertEqual(len(ROUTES), len(set(ROUTES)))
+
+    def test_table_names_only_those_who_ask(self):
+        self.assertEqual(set(REST), set(w.who))
+        for key, row in ROWS.items():
+            self.assertLessEqual(set(row.may) | set(row.others), set(REST),
+                                 key)
+
+
+def add_test(key, row):
+    def test(self):
+        wrong = {}
+        for who in sorted(REST, key=lambda x: x in row.may):
+            if who in row.may:
+                row.fresh()
+            got, want = self.status(key, row, who), row.expected(who)
+            print('# %-22s %s' % (who, got))
+            if got != want:
+                wrong[who] = '%s, not %s' % (got, want)
+        row.fresh()
+        self.assertEqual(wrong, {})
+    setattr(Authorization, 'test_%s_%s' % key, test)
+
+
+for k, r in ROWS.items():
+    add_test(k, r)
+
+
+if __name__ == '__main__':
+    domains.main()
