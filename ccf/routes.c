@@ -122,20 +122,24 @@ unsigned ccf_who(const struct capif_req *req, void *app)
     SSL *ssl = capif_req_ssl(req);
     STACK_OF(X509) *chain = ssl != NULL ? SSL_get0_verified_chain(ssl) : NULL;
     const struct ccf_partner *p;
-    X509 *anchor;
+    X509 *cert, *anchor;
     unsigned who = 0;
 
     memset(&w->peer, 0, sizeof(w->peer));
     w->peer_thumbprint[0] = '\0';
     w->peer_group[0] = '\0';
-    if (chain == NULL || SSL_get_verify_result(ssl) != X509_V_OK
-        || !capif_cert_thumbprint(sk_X509_value(chain, 0), w->peer_thumbprint))
+    if (chain == NULL || SSL_get_verify_result(ssl) != X509_V_OK)
+        return 0;
+    cert = sk_X509_value(chain, 0);
+    /* A connection may outlive it. */
+    if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0
+        || !capif_cert_thumbprint(cert, w->peer_thumbprint))
         return 0;
     anchor = sk_X509_value(chain, sk_X509_num(chain) - 1);
     if (is_own_anchor(w->ccf, anchor))
-        who = who_of_own(w, sk_X509_value(chain, 0));
+        who = who_of_own(w, cert);
     else if ((p = partner_of_anchor(w->ccf, anchor)) != NULL)
-        who = who_of_partner(w, p, sk_X509_value(chain, 0));
+        who = who_of_partner(w, p, cert);
     if (who == 0
         || who == CAPIF_WHO_UNKNOWN) /* a handler may look at the peer itself */
         memset(&w->peer, 0, sizeof(w->peer));

@@ -10,6 +10,7 @@ who are not, each of a fresh one.
 
 import json
 import re
+import time
 import urllib.parse
 import unittest
 
@@ -65,8 +66,8 @@ def ccf_certificate(ccf, ccf_id):
     return m
 
 
-def expired(ccf, member):
-    """member with a certificate like its own that is over."""
+def certificate(ccf, san, begin, end):
+    """By its CA, from and until then; for whom nobody knows."""
     m = Member(ccf)
     domains.write(m.dir + '/index', '')
     domains.write(m.dir + '/ca.cnf', '''
@@ -85,18 +86,17 @@ x509_extensions = ext
 [any]
 commonName = supplied
 [ext]
-subjectAltName = URI:urn:capif:%s:invoker:%s
+subjectAltName = %s
 extendedKeyUsage = clientAuth
 keyUsage = critical,digitalSignature
-''' % (m.dir, m.dir, ccf.id, member.id)
+''' % (m.dir, m.dir, san)
                   + domains.read(ccf.conf).split('[openssl_init]')[1].split(
                       '[ccf]')[0].split('\n', 2)[2])
     domains.write(m.dir + '/csr', make_csr(m.key))
     domains.run('openssl', 'ca', '-batch', '-config', m.dir + '/ca.cnf',
                 '-cert', ccf.ca, '-keyfile',
                 'pkcs11:object=ca;type=private', '-in', m.dir + '/csr',
-                '-startdate', '20200101000000Z', '-enddate',
-                '20200102000000Z', '-out', m.crt, '-notext',
+                '-startdate', begin, '-enddate', end, '-out', m.crt, '-notext',
                 env=dict(d.env(ccf.name), OPENSSL_CONF=m.dir + '/ca.cnf'))
     return m
 
@@ -132,7 +132,9 @@ class World:
             'nobody': None,
             'stranger': ca.issue('URI:urn:capif:%s:invoker:%s'
                                  % (a.id, self.one.id)),
-            'expired invoker': expired(a, self.one),
+            'expired invoker': certificate(
+                a, 'URI:urn:capif:%s:invoker:%s' % (a.id, self.one.id),
+                '20200101000000Z', '20200102000000Z'),
             'replaced invoker': replaced, 'offboarded invoker': off,
             'deregistered AEF': self.gone.aef,
             'deregistered AMF': self.gone.amf,
@@ -321,6 +323,20 @@ class Authorization(unittest.TestCase):
         for key, row in ROWS.items():
             self.assertLessEqual(set(row.may) | set(row.others), set(REST),
                                  key)
+
+    def test_a_connection_is_worth_no_more_than_its_certificate(self):
+        end = int(time.time()) + 3
+        text = [time.strftime('%Y%m%d%H%M%SZ', time.gmtime(t))
+                for t in (end - 60, end)]
+        who = certificate(d.b, 'DNS:' + d.b.id, *text)
+        conn = domains.Https(d.a.id, d.a.port, d.a.ca, who)
+        path = '/service-apis/v1/allServiceAPIs?api-invoker-id=' + d.b.id
+        for status in 200, 401:
+            conn.request('GET', path)
+            a = domains.Answer(conn.getresponse())
+            self.assertEqual(a.status, status, a)
+            time.sleep(max(0, end + 1 - time.time()))  # its life, in real time
+        conn.close()
 
 
 def add_test(key, row):
