@@ -15,7 +15,8 @@
 
 #define TICK_US    100000
 #define LANES_MAX  64
-#define LEASE_MS   15000 /* longer than any request: renewed by each answer */
+#define LEASE_MS   15000
+#define RENEW_MS   10000 /* when so much is left; a request takes half */
 #define ANSWER_MAX 65536
 #define FIRST_MS   250 /* before the second attempt; then twice that, ... */
 #define LONGEST_MS 60000
@@ -24,6 +25,7 @@
 struct lane {
     struct ccf_courier *c;
     char *name;                /* NULL: none */
+    int64_t until;             /* when the lease ends */
     struct ccf_notice_row row; /* on its way */
 };
 
@@ -82,9 +84,14 @@ static void lane_go_on(struct lane *lane)
 static void lane_done(struct lane *lane)
 {
     struct ccf_courier *c = lane->c;
-    enum ccf_store_status st = ccf_lane_done(
-        c->w->store, c->id, lane->name, lane->row.seq, now_ms() + LEASE_MS);
+    int64_t now = now_ms();
+    bool renew = lane->row.tries > 0 || lane->until - now < RENEW_MS;
+    enum ccf_store_status st =
+        ccf_lane_done(c->w->store, c->id, lane->name, lane->row.seq,
+                      renew ? now + LEASE_MS : 0);
 
+    if (renew)
+        lane->until = now + LEASE_MS;
     ccf_notice_clear(&lane->row);
     if (st == CCF_STORE_OK)
         lane_go_on(lane);
@@ -187,6 +194,7 @@ static void take_lanes(struct ccf_courier *c)
     for (size_t i = 0; i < n; i++) {
         unused[i]->c = c;
         unused[i]->name = names[i];
+        unused[i]->until = now + LEASE_MS;
         lane_go_on(unused[i]);
     }
 }

@@ -63,8 +63,8 @@ enum ccf_store_status ccf_lane_next(struct ccf_store *s, const char *owner,
                                     const char *lane,
                                     struct ccf_notice_row *out);
 /*
- * It is done with: forget it, and hold the lane until that time.  NOT_FOUND:
- * somebody else holds it now.
+ * It is done with: forget it.  until, if not 0, holds the lane longer, and
+ * ends its tries.  NOT_FOUND: somebody else holds it now.
  */
 enum ccf_store_status ccf_lane_done(struct ccf_store *s, const char *owner,
                                     const char *lane, const char *seq,

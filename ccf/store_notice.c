@@ -202,19 +202,25 @@ struct done {
     const char *owner, *lane, *seq, *until;
 };
 
+/*
+ * Whoever adds to the lane meanwhile would have to begin anew for each change
+ * of its row, so that it is read, and changed only to renew the lease.
+ */
 static enum ccf_db_status work_done(struct ccf_store *s, const void *what)
 {
     const struct done *d = what;
-    size_t changed = 0;
-    enum ccf_db_status st = ccf_db_run(
-        s->db,
-        "UPDATE lane SET until = $1, tries = 0 WHERE lane = $2 AND owner = $3",
-        ARGS(d->until, d->lane, d->owner), NULL, NULL, &changed);
+    bool ours = false;
+    enum ccf_db_status st =
+        ccf_db_run(s->db, "SELECT 1 FROM lane WHERE lane = $1 AND owner = $2",
+                   ARGS(d->lane, d->owner), ccf_row_there, &ours, NULL);
 
-    if (st == CCF_DB_OK && changed == 0)
+    if (st == CCF_DB_OK && !ours)
         return CCF_DB_NOT_FOUND;
     if (st == CCF_DB_OK)
         st = ccf_run(s, "DELETE FROM notice WHERE seq = $1", ARGS(d->seq));
+    if (st == CCF_DB_OK && d->until != NULL)
+        st = ccf_run(s, "UPDATE lane SET until = $1, tries = 0 WHERE lane = $2",
+                     ARGS(d->until, d->lane));
     return st;
 }
 
@@ -223,7 +229,7 @@ enum ccf_store_status ccf_lane_done(struct ccf_store *s, const char *owner,
                                     int64_t until)
 {
     char text[24];
-    const struct done d = { owner, lane, seq, text };
+    const struct done d = { owner, lane, seq, until != 0 ? text : NULL };
 
     ms_text(until, text);
     return ccf_transact(s, work_done, &d);
