@@ -10,6 +10,9 @@
 
 #define TRIES 20
 
+/* Among the statements, for what no SQL does on all back ends. */
+#define FILL_API_NAMES "@FILL_API_NAMES@"
+
 /* Statements that bring version i to version i + 1. */
 static const char *const migrations[][8] = {
     {
@@ -51,6 +54,18 @@ static const char *const migrations[][8] = {
         /* what subscribers are still to be told of (store_event.c) */
         "CREATE TABLE event (seq @SERIAL@, name TEXT NOT NULL, api_id TEXT,"
         " invoker_id TEXT, aef_id TEXT, group_id TEXT, doc TEXT)",
+        NULL,
+    },
+    {
+        "ALTER TABLE api ADD COLUMN api_name TEXT",
+        /* the provider domain that published it; NULL: a partner's */
+        "ALTER TABLE api ADD COLUMN group_id TEXT",
+        "CREATE INDEX api_by_name ON api (api_name, ccf_id, api_id)",
+        "CREATE INDEX api_by_group ON api (group_id)",
+        "UPDATE api SET group_id = (SELECT m.group_id FROM member m"
+        " WHERE m.ccf_id = api.ccf_id AND m.role = 'apf'"
+        " AND m.id = api.apf_id)",
+        FILL_API_NAMES,
         NULL,
     },
 };
@@ -277,6 +292,12 @@ static enum ccf_db_status schema_lock(struct ccf_store *s)
     return st == CCF_DB_CONFLICT ? CCF_DB_RETRY : st;
 }
 
+static enum ccf_db_status step(struct ccf_store *s, const char *sql)
+{
+    return strcmp(sql, FILL_API_NAMES) == 0 ? ccf_api_names_fill(s)
+                                            : ccf_db_exec(s->db, sql);
+}
+
 static enum ccf_db_status work_migrate(struct ccf_store *s, const void *what)
 {
     size_t version = 0;
@@ -288,7 +309,7 @@ static enum ccf_db_status work_migrate(struct ccf_store *s, const void *what)
         st = version_get(s, &version);
     for (; st == CCF_DB_OK && version < N_MIGRATIONS; version++) {
         for (size_t i = 0; st == CCF_DB_OK && migrations[version][i]; i++)
-            st = ccf_db_exec(s->db, migrations[version][i]);
+            st = step(s, migrations[version][i]);
         snprintf(text, sizeof(text), "%zu", version + 1);
         if (st == CCF_DB_OK)
             st = ccf_run(s, "INSERT INTO schema_version VALUES ($1)",

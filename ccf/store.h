@@ -110,6 +110,24 @@ enum ccf_store_status ccf_store_api_get(struct ccf_store *s, const char *ccf_id,
 enum ccf_store_status ccf_store_api_list(struct ccf_store *s,
                                          const char *ccf_id, const char *apf_id,
                                          json_t **docs);
+/* One API; the texts are gone when the function returns, as is the document. */
+struct ccf_api_row {
+    const char *ccf_id, *api_id;
+    const char *group_id; /* the domain that published it; NULL: a partner's */
+    json_t *doc;
+};
+
+/* Called for each; false: no more.  It may use the store. */
+typedef bool ccf_api_fn(const struct ccf_api_row *row, void *arg);
+
+/*
+ * All APIs of that owner and name, NULL: any, in the order of ccfId and
+ * apiId, read in pages: however many there are, few are in memory.
+ */
+enum ccf_store_status ccf_store_api_each(struct ccf_store *s,
+                                         const char *ccf_id,
+                                         const char *api_name, ccf_api_fn *fn,
+                                         void *arg);
 enum ccf_store_status ccf_store_api_delete(struct ccf_store *s,
                                            const char *ccf_id,
                                            const char *api_id,

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_tx.h"
 
+#include "log.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 struct api {
     const char *ccf_id, *api_id, *apf_id;
@@ -15,11 +18,16 @@ static enum ccf_db_status work_api_put(struct ccf_store *s, const void *what)
     enum ccf_db_status st = CCF_DB_ERROR;
 
     if (text != NULL)
-        st = ccf_run(s,
-                     "INSERT INTO api VALUES ($1, $2, $3, $4)"
-                     " ON CONFLICT (ccf_id, api_id) DO UPDATE"
-                     " SET doc = excluded.doc",
-                     ARGS(a->ccf_id, a->api_id, a->apf_id, text));
+        st = ccf_run(
+            s,
+            "INSERT INTO api (ccf_id, api_id, apf_id, doc, api_name,"
+            " group_id) VALUES ($1, $2, $3, $4, $5,"
+            " (SELECT group_id FROM member WHERE ccf_id = $1"
+            " AND role = 'apf' AND id = $3))"
+            " ON CONFLICT (ccf_id, api_id) DO UPDATE"
+            " SET doc = excluded.doc, api_name = excluded.api_name",
+            ARGS(a->ccf_id, a->api_id, a->apf_id, text,
+                 json_string_value(json_object_get(a->doc, "apiName"))));
     free(text);
     return st;
 }
@@ -103,4 +111,183 @@ enum ccf_store_status ccf_store_api_replace(struct ccf_store *s,
     const struct api all = { .ccf_id = ccf_id, .doc = docs };
 
     return ccf_transact(s, work_api_replace, &all);
+}
+
+/* ---- in pages ---- */
+
+#define PAGE 100 /* rows, as the statements have it */
+
+struct page_row {
+    char *ccf_id, *api_id, *group_id, *text;
+};
+
+struct page {
+    struct page_row rows[PAGE];
+    size_t n;
+    bool failed;
+    char *after_ccf, *after_id; /* where it begins; NULL: at the beginning */
+};
+
+static void page_clear(struct page *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        free(p->rows[i].ccf_id);
+        free(p->rows[i].api_id);
+        free(p->rows[i].group_id);
+        free(p->rows[i].text);
+    }
+    p->n = 0;
+}
+
+static void page_free(struct page *p)
+{
+    if (p == NULL)
+        return;
+    page_clear(p);
+    free(p->after_ccf);
+    free(p->after_id);
+    free(p);
+}
+
+/* The next begins after the last row of this one. */
+static void page_turn(struct page *p)
+{
+    struct page_row *last = &p->rows[p->n - 1];
+
+    free(p->after_ccf);
+    free(p->after_id);
+    p->after_ccf = last->ccf_id;
+    p->after_id = last->api_id;
+    last->ccf_id = last->api_id = NULL;
+    page_clear(p);
+}
+
+static void row_page(const char *const *columns, void *arg)
+{
+    struct page *p = arg;
+    struct page_row *row;
+
+    if (p->n == PAGE) {
+        p->failed = true;
+        return;
+    }
+    row = &p->rows[p->n++];
+    row->ccf_id = strdup(columns[0]);
+    row->api_id = strdup(columns[1]);
+    row->group_id = columns[2] != NULL ? strdup(columns[2]) : NULL;
+    row->text = strdup(columns[3]);
+    p->failed = p->failed || row->ccf_id == NULL || row->api_id == NULL
+                || row->text == NULL
+                || (row->group_id == NULL && columns[2] != NULL);
+}
+
+#define COLUMNS "SELECT ccf_id, api_id, group_id, doc FROM api"
+#define ORDER   " ORDER BY ccf_id, api_id LIMIT 100"
+
+static const char all_sql[] =
+    COLUMNS " WHERE (ccf_id, api_id) > ($1, $2)" ORDER;
+
+static enum ccf_db_status page_read(struct ccf_store *s, const char *ccf_id,
+                                    const char *api_name, struct page *p)
+{
+    const char *ccf = p->after_ccf != NULL ? p->after_ccf : "";
+    const char *id = p->after_id != NULL ? p->after_id : "";
+
+    if (ccf_id != NULL && api_name != NULL)
+        return ccf_look(s,
+                        COLUMNS " WHERE api_name = $1 AND ccf_id = $2"
+                                " AND api_id > $3" ORDER,
+                        ARGS(api_name, ccf_id, id), row_page, p);
+    if (ccf_id != NULL)
+        return ccf_look(s, COLUMNS " WHERE ccf_id = $1 AND api_id > $2" ORDER,
+                        ARGS(ccf_id, id), row_page, p);
+    if (api_name != NULL)
+        return ccf_look(s,
+                        COLUMNS " WHERE api_name = $1"
+                                " AND (ccf_id, api_id) > ($2, $3)" ORDER,
+                        ARGS(api_name, ccf, id), row_page, p);
+    return ccf_look(s, all_sql, ARGS(ccf, id), row_page, p);
+}
+
+/* *more: fn wants more.  One that is damaged is an error, as in ccf_docs(). */
+static enum ccf_store_status page_give(const struct page *p, ccf_api_fn *fn,
+                                       void *arg, bool *more)
+{
+    *more = true;
+    for (size_t i = 0; i < p->n && *more; i++) {
+        struct ccf_api_row row = { p->rows[i].ccf_id, p->rows[i].api_id,
+                                   p->rows[i].group_id, NULL };
+
+        row.doc = json_loads(p->rows[i].text, JSON_REJECT_DUPLICATES, NULL);
+        if (row.doc == NULL) {
+            capif_log("store-failed", "why", "a document is no JSON", NULL);
+            return CCF_STORE_ERROR;
+        }
+        *more = fn(&row, arg);
+        json_decref(row.doc);
+    }
+    return CCF_STORE_OK;
+}
+
+enum ccf_store_status ccf_store_api_each(struct ccf_store *s,
+                                         const char *ccf_id,
+                                         const char *api_name, ccf_api_fn *fn,
+                                         void *arg)
+{
+    struct page *p = calloc(1, sizeof(*p));
+    enum ccf_store_status st = CCF_STORE_ERROR;
+    bool more = p != NULL;
+
+    while (more) {
+        enum ccf_db_status looked = page_read(s, ccf_id, api_name, p);
+
+        st = p->failed ? CCF_STORE_ERROR : ccf_status_of(looked);
+        if (st == CCF_STORE_OK)
+            st = page_give(p, fn, arg, &more);
+        more = more && st == CCF_STORE_OK && p->n == PAGE;
+        if (more)
+            page_turn(p);
+    }
+    page_free(p);
+    /* A name that is no text: nobody has it. */
+    return st == CCF_STORE_NOT_FOUND ? CCF_STORE_OK : st;
+}
+
+static enum ccf_db_status name_set(struct ccf_store *s,
+                                   const struct page_row *row)
+{
+    json_t *doc = json_loads(row->text, JSON_REJECT_DUPLICATES, NULL);
+    const char *name = json_string_value(json_object_get(doc, "apiName"));
+    enum ccf_db_status st = CCF_DB_OK;
+
+    if (name != NULL)
+        st = ccf_run(s,
+                     "UPDATE api SET api_name = $1 WHERE ccf_id = $2"
+                     " AND api_id = $3",
+                     ARGS(name, row->ccf_id, row->api_id));
+    json_decref(doc);
+    return st;
+}
+
+enum ccf_db_status ccf_api_names_fill(struct ccf_store *s)
+{
+    struct page *p = calloc(1, sizeof(*p));
+    enum ccf_db_status st = CCF_DB_ERROR;
+    bool more = p != NULL;
+
+    while (more) {
+        st = ccf_db_run(s->db, all_sql,
+                        ARGS(p->after_ccf != NULL ? p->after_ccf : "",
+                             p->after_id != NULL ? p->after_id : ""),
+                        row_page, p, NULL);
+        if (p->failed)
+            st = CCF_DB_ERROR;
+        for (size_t i = 0; st == CCF_DB_OK && i < p->n; i++)
+            st = name_set(s, &p->rows[i]);
+        more = st == CCF_DB_OK && p->n == PAGE;
+        if (more)
+            page_turn(p);
+    }
+    page_free(p);
+    return st;
 }

@@ -307,6 +307,11 @@ static enum ccf_db_status own_aefs(struct ccf_store *s, const struct change *c)
     return st;
 }
 
+static const char *api_name(const json_t *doc)
+{
+    return json_string_value(json_object_get(doc, "apiName"));
+}
+
 static enum ccf_db_status api_insert(struct ccf_store *s,
                                      const struct change *c)
 {
@@ -314,9 +319,31 @@ static enum ccf_db_status api_insert(struct ccf_store *s,
     enum ccf_db_status st = CCF_DB_ERROR;
 
     if (text != NULL)
-        st = ccf_run(s, "INSERT INTO api VALUES ($1, $2, $3, $4)",
-                     ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id, text));
+        st = ccf_run(s,
+                     "INSERT INTO api (ccf_id, api_id, apf_id, doc, api_name,"
+                     " group_id) VALUES ($1, $2, $3, $4, $5, $6)",
+                     ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id, text,
+                          api_name(c->doc), c->by->group_id));
     free(text);
+    return st;
+}
+
+static enum ccf_db_status api_update(struct ccf_store *s,
+                                     const struct change *c)
+{
+    enum ccf_db_status st =
+        swap(s, c,
+             "UPDATE api SET doc = $1 WHERE doc = $2 AND ccf_id = $3"
+             " AND api_id = $4 AND apf_id = $5",
+             ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id));
+
+    if (st == CCF_DB_OK
+        && !json_equal(json_object_get(c->was, "apiName"),
+                       json_object_get(c->doc, "apiName")))
+        st = ccf_run(s,
+                     "UPDATE api SET api_name = $1 WHERE ccf_id = $2"
+                     " AND api_id = $3",
+                     ARGS(api_name(c->doc), c->by->who.ccf_id, c->api_id));
     return st;
 }
 
@@ -329,12 +356,7 @@ static enum ccf_db_status work_api_set(struct ccf_store *s, const void *what)
         st = own_aefs(s, c);
     if (st != CCF_DB_OK)
         return st;
-    if (c->was == NULL)
-        return api_insert(s, c);
-    return swap(s, c,
-                "UPDATE api SET doc = $1 WHERE doc = $2 AND ccf_id = $3"
-                " AND api_id = $4 AND apf_id = $5",
-                ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id));
+    return c->was == NULL ? api_insert(s, c) : api_update(s, c);
 }
 
 enum ccf_store_status ccf_store_api_set(struct ccf_store *s,

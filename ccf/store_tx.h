@@ -41,6 +41,9 @@ enum ccf_db_status ccf_member_get(struct ccf_store *s,
                                   const struct capif_identity *who,
                                   struct ccf_member *out);
 
+/* In the transaction of a migration: api_name of what was there before. */
+enum ccf_db_status ccf_api_names_fill(struct ccf_store *s);
+
 /* A transaction of one statement; NOT_FOUND if that changes no row. */
 enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
                                      const char *const *args, size_t n);

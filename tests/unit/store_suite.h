@@ -37,6 +37,9 @@ void store_api_is(struct ccf_store *s, const char *ccf, const char *id,
 void test_apis(void **state);
 void test_api_delete(void **state);
 void test_api_replace(void **state);
+void test_api_each(void **state);
+void test_api_names(void **state);
+void test_api_migration(void **state);
 
 /* store_notices.c */
 void test_notices_in_order(void **state);
