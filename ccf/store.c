@@ -53,6 +53,11 @@ static const char *const migrations[][8] = {
         " invoker_id TEXT, aef_id TEXT, group_id TEXT, doc TEXT)",
         NULL,
     },
+    {
+        "CREATE TABLE partner_key (ccf_id TEXT PRIMARY KEY,"
+        " tried BIGINT NOT NULL, doc TEXT)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 

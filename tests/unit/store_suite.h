@@ -38,6 +38,11 @@ void test_apis(void **state);
 void test_api_delete(void **state);
 void test_api_replace(void **state);
 
+/* store_keys.c */
+void test_spend(void **state);
+void test_partner_keys(void **state);
+void test_partner_keys_have_one_asker(void **state);
+
 /* store_notices.c */
 void test_notices_in_order(void **state);
 void test_notices_have_one_bearer(void **state);
