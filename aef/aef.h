@@ -33,6 +33,7 @@ struct aef_api {
 
 struct aef_cache;
 struct aef_psks;
+struct aef_verdicts;
 
 struct aef {
     struct capif_conf *conf;
@@ -43,6 +44,7 @@ struct aef {
     const char *const *psk_issuers; /* CCFID=FILE of partners */
     const char *service_fqdn;       /* with service_port: the interface */
     size_t service_port;
+    const char *token_check; /* local or introspect */
     size_t workers, info_seconds, body_max;
     struct capif_credentials cred;
     EVP_PKEY *transport;
@@ -53,6 +55,7 @@ struct aef {
     size_t n_apis;
     struct aef_cache *cache; /* shared, like the next; locks of their own */
     struct aef_psks *psks;
+    struct aef_verdicts *verdicts;
 };
 
 #define AEF_RATES 256
@@ -68,6 +71,7 @@ struct aef_worker {
     struct capif_client *client;
     struct capif_server *control, *service;
     struct aef_fetch *fetches;        /* look-ups under way */
+    struct aef_inquiry *inquiries;    /* about tokens */
     struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
     struct event *tick;               /* once a second: whose time is up */
 };
@@ -171,7 +175,10 @@ struct aef_refusal {
     const char *why;
 };
 
-/* Whom a token not yet believed claims to be of; false if malformed. */
+/*
+ * Whose invoker a token not yet believed claims to be of, which may be
+ * another CCF than the one that claims to have signed; false if malformed.
+ */
 bool aef_token_claimant(const struct capif_jws *jws, const char **ccf_id,
                         const char **invoker_id);
 
@@ -182,7 +189,9 @@ bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
                         const struct aef_info *info);
 
 struct aef_call {
+    const char *ccf_id; /* of this AEF */
     const char *aef_id, *api_name;
+    bool vouched; /* that CCF says the token is good: don't ask its key */
     time_t now;
     X509 *cert;                 /* the peer's, or NULL */
     STACK_OF(X509) * untrusted; /* what came with it, or NULL */
@@ -191,5 +200,28 @@ struct aef_call {
 /* Everything that must hold for a call to pass; false: *no says why. */
 bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
                      const struct aef_call *call, struct aef_refusal *no);
+
+/* ---- what the CCF says of a token (introspect.c) ---- */
+
+enum aef_verdict {
+    AEF_UNDECIDED, /* the CCF can't be asked */
+    AEF_INACTIVE,
+    AEF_ACTIVE,
+};
+
+/* Exactly once. */
+typedef void aef_verdict_fn(enum aef_verdict verdict, void *arg);
+
+/* Kept, or by asking; fn may be called before this returns. */
+void aef_verdict_get(struct aef_worker *w, const char *token,
+                     aef_verdict_fn *fn, void *arg);
+
+struct aef_verdicts *aef_verdicts_new(void);
+void aef_verdicts_free(struct aef_verdicts *verdicts);
+/* By the SHA-256 of the token, capif_sha256_b64url(). */
+bool aef_verdict_find(struct aef_verdicts *verdicts, const char *hash,
+                      time_t now, bool *active);
+void aef_verdict_keep(struct aef_verdicts *verdicts, const char *hash,
+                      bool active, time_t until);
 
 #endif

@@ -34,6 +34,8 @@ static const struct capif_opt aef_options[] = {
       0, NULL },
     STR("service-fqdn", service_fqdn, ""),
     UINT("service-port", service_port, "443", 1, 65535),
+    { "token-check", CAPIF_OPT_STR, offsetof(struct aef, token_check), "local",
+      0, 0, "local|introspect" },
     UINT("workers", workers, "4", 1, 256),
     UINT("security-info-lifetime", info_seconds, "60", 1, 86400),
     UINT("body-max", body_max, "1048576", 0, CAPIF_BODY_MAX),
@@ -173,7 +175,8 @@ bool aef_load(struct aef *aef, const char *path)
                 capif_tls_server(service_ctx(aef), false, &aef->cred, NULL))
                == NULL
         || (aef->cache = aef_cache_new()) == NULL
-        || (aef->psks = aef_psks_new()) == NULL) {
+        || (aef->psks = aef_psks_new()) == NULL
+        || (aef->verdicts = aef_verdicts_new()) == NULL) {
         capif_log_ssl("load-failed", "file", path, NULL);
         return false;
     }
@@ -184,6 +187,7 @@ void aef_unload(struct aef *aef)
 {
     aef_cache_free(aef->cache);
     aef_psks_free(aef->psks);
+    aef_verdicts_free(aef->verdicts);
     SSL_CTX_free(aef->control_tls);
     SSL_CTX_free(aef->service_tls);
     sk_X509_pop_free(aef->ca_certs, X509_free);

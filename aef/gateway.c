@@ -52,7 +52,8 @@ struct passage {
     struct aef_worker *w;
     const struct aef_api *api;
     enum { BY_TOKEN, BY_PSK, BY_CERTIFICATE } how;
-    struct capif_jws jws; /* BY_TOKEN */
+    struct capif_identity who; /* the invoker */
+    struct capif_jws jws;      /* BY_TOKEN */
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
@@ -219,11 +220,11 @@ static void on_gone(void *arg)
 
 /* ---- passing on ---- */
 
-static void pass_on(struct passage *p, const struct aef_info *info)
+static void pass_on(struct passage *p)
 {
     static const struct capif_stream stream = { on_head, on_data };
     const char *target = capif_req_target(p->req), *value;
-    char url[URL_MAX_LEN], invoker[CAPIF_CCF_ID_MAX + CAPIF_ID_MAX + 32];
+    char url[URL_MAX_LEN], invoker[2 * CAPIF_CCF_ID_MAX + 32];
     char lines[N_FIELDS_IN][512];
     const char *headers[N_FIELDS_IN + 2] = { invoker };
     struct capif_call call = { .method = capif_req_method(p->req),
@@ -236,8 +237,8 @@ static void pass_on(struct passage *p, const struct aef_info *info)
     size_t n = 1;
     int len;
 
-    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s", info->ccf_id,
-             info->invoker_id);
+    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s",
+             p->who.ccf_id, p->who.id);
     for (size_t i = 0; i < N_FIELDS_IN; i++) {
         value = capif_req_header(p->req, fields_in[i]);
         if (value == NULL)
@@ -287,11 +288,20 @@ static bool psk_ok(const struct passage *p, const struct aef_psk *psk,
            && strcmp(psk->invoker_id, info->invoker_id) == 0;
 }
 
+/* Is the CCF asked about the token? */
+static bool introspects(const struct passage *p)
+{
+    return p->how == BY_TOKEN
+           && strcmp(p->w->aef->token_check, "introspect") == 0;
+}
+
 /* May this call pass, by what its connection or token proves? */
 static bool authenticated(const struct passage *p, SSL *ssl,
                           const struct aef_info *info, struct aef_refusal *no)
 {
     const struct aef_call call = {
+        .ccf_id = p->w->aef->ccf_id,
+        .vouched = introspects(p),
         .aef_id = p->w->aef->aef_id,
         .api_name = p->api->name,
         .now = time(NULL),
@@ -314,6 +324,33 @@ static bool authenticated(const struct passage *p, SSL *ssl,
     return false;
 }
 
+static void no_ccf(struct passage *p)
+{
+    capif_req_set_header(p->req, "Retry-After", "5");
+    capif_reply_problem(p->req, 503, NULL, "the CCF does not answer");
+}
+
+/* Nothing but the CCF's word on the token was missing. */
+static void on_verdict(enum aef_verdict verdict, void *arg)
+{
+    static const struct aef_refusal inactive = { 401, "invalid_token",
+                                                 "the CCF does not vouch for "
+                                                 "the token" };
+    struct passage *p = arg;
+
+    if (capif_req_ssl(p->req) == NULL) {
+        capif_reply_end(p->req, false);
+    } else if (verdict == AEF_UNDECIDED) {
+        no_ccf(p);
+    } else if (verdict == AEF_INACTIVE) {
+        challenge(p->req, &inactive);
+    } else {
+        pass_on(p);
+        return;
+    }
+    passage_free(p);
+}
+
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct passage *p = arg;
@@ -324,8 +361,7 @@ static void on_info(const struct aef_info *info, void *arg)
     if (ssl == NULL) {
         capif_reply_end(p->req, false);
     } else if (info == NULL) {
-        capif_req_set_header(p->req, "Retry-After", "5");
-        capif_reply_problem(p->req, 503, NULL, "the CCF does not answer");
+        no_ccf(p);
     } else if (!authenticated(p, ssl, info, &no)) {
         challenge(p->req, &no);
     } else if ((method = aef_info_method(info, p->api->name)) == NULL) {
@@ -333,8 +369,11 @@ static void on_info(const struct aef_info *info, void *arg)
                             "the API is not in the security context");
     } else if (strcmp(method, methods[p->how]) != 0) {
         capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
+    } else if (introspects(p)) {
+        aef_verdict_get(p->w, p->jws.text, on_verdict, p);
+        return;
     } else {
-        pass_on(p, info);
+        pass_on(p);
         return;
     }
     passage_free(p);
@@ -377,7 +416,6 @@ void aef_serve(struct capif_req *req, void *app)
                                                   "not a token of CAPIF" };
     struct aef_worker *w = app;
     const char *target = capif_req_target(req);
-    struct capif_identity who = { .role = CAPIF_INVOKER };
     const struct aef_api *api;
     struct passage *p;
 
@@ -393,7 +431,7 @@ void aef_serve(struct capif_req *req, void *app)
     p->w = w;
     api = api_find(w->aef, target);
     p->api = api;
-    if (!claimant(p, &who)) {
+    if (!claimant(p, &p->who)) {
         if (p->how == BY_TOKEN) {
             challenge(req, &malformed);
         } else {
@@ -405,6 +443,6 @@ void aef_serve(struct capif_req *req, void *app)
         capif_reply_problem(req, 404, NULL, "no such API");
         passage_free(p);
     } else {
-        aef_info_get(w, who.ccf_id, who.id, false, on_info, p);
+        aef_info_get(w, p->who.ccf_id, p->who.id, false, on_info, p);
     }
 }

@@ -7,23 +7,24 @@
 
 #include <string.h>
 
-#define LEEWAY_SECONDS 30 /* TS 33.122 C.2.2: at most */
-
-static const char *claim(const struct capif_jws *jws, const char *name)
-{
-    return json_string_value(json_object_get(jws->claims, name));
-}
-
 static bool is(const char *a, const char *b)
 {
     return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
+/* The CCF of whose domain the invoker is: who signed, unless that says so. */
+static const char *home_of(const struct capif_jws *jws)
+{
+    return json_object_get(jws->claims, "invokerCcfId") != NULL
+               ? capif_claim(jws->claims, "invokerCcfId")
+               : capif_claim(jws->claims, "ccfId");
+}
+
 bool aef_token_claimant(const struct capif_jws *jws, const char **ccf_id,
                         const char **invoker_id)
 {
-    *ccf_id = claim(jws, "ccfId");
-    *invoker_id = claim(jws, "client_id");
+    *ccf_id = home_of(jws);
+    *invoker_id = capif_claim(jws->claims, "client_id");
     return *ccf_id != NULL && *invoker_id != NULL && capif_ccf_id_ok(*ccf_id)
            && capif_id_ok(*invoker_id);
 }
@@ -47,7 +48,7 @@ bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
     {
         if (key == NULL && jws->kid != NULL
             && is(json_string_value(json_object_get(issuer, "ccfId")),
-                  claim(jws, "ccfId")))
+                  capif_claim(jws->claims, "ccfId")))
             key = capif_jwks_find(json_object_get(issuer, "jwks"), jws->kid);
     }
     ok = key != NULL && capif_jws_verify(jws, key);
@@ -55,34 +56,18 @@ bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
     return ok;
 }
 
-static bool audience_has(const json_t *aud, const char *aef_id)
+/*
+ * Who may have signed: the invoker's own CCF, and for anybody this AEF's.  A
+ * partner's word counts for its own invokers alone (OQ-17).
+ */
+static bool signed_ok(const struct capif_jws *jws, const struct aef_info *info,
+                      const struct aef_call *call)
 {
-    const json_t *it;
-    size_t i;
+    const char *signer = capif_claim(jws->claims, "ccfId");
 
-    if (json_is_string(aud))
-        return is(json_string_value(aud), aef_id);
-    json_array_foreach(aud, i, it)
-    {
-        if (is(json_string_value(it), aef_id))
-            return true;
-    }
-    return false;
-}
-
-static bool time_ok(const struct capif_jws *jws, time_t now,
-                    struct aef_refusal *no)
-{
-    const json_t *exp = json_object_get(jws->claims, "exp");
-    const json_t *nbf = json_object_get(jws->claims, "nbf");
-
-    if (!json_is_integer(exp) || json_integer_value(exp) <= now)
-        return refuse(no, "the token has expired");
-    if (nbf != NULL
-        && (!json_is_integer(nbf)
-            || json_integer_value(nbf) > now + LEEWAY_SECONDS))
-        return refuse(no, "the token is not yet valid");
-    return true;
+    return is(jws->typ, "at+jwt") && is(home_of(jws), info->ccf_id)
+           && (is(signer, info->ccf_id) || is(signer, call->ccf_id))
+           && (call->vouched || aef_signature_holds(jws, info->issuers));
 }
 
 bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
@@ -99,8 +84,8 @@ static bool certificate_ok(const struct capif_jws *jws,
                            const struct aef_info *info,
                            const struct aef_call *call, struct aef_refusal *no)
 {
-    const char *cnf = json_string_value(
-        json_object_get(json_object_get(jws->claims, "cnf"), "x5t#S256"));
+    const char *cnf =
+        capif_claim(json_object_get(jws->claims, "cnf"), "x5t#S256");
     char thumbprint[44];
 
     if (call->cert == NULL)
@@ -121,18 +106,18 @@ bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
                      const struct aef_call *call, struct aef_refusal *no)
 {
     struct capif_scope scope;
-    const char *text = claim(jws, "scope");
+    const char *text = capif_claim(jws->claims, "scope"), *why;
 
     if (!info->known)
         return refuse(no, "no security context of this invoker here");
-    if (!is(jws->typ, "at+jwt") || !aef_signature_holds(jws, info->issuers))
+    if (!signed_ok(jws, info, call))
         return refuse(no, "the signature does not hold");
-    if (!is(claim(jws, "client_id"), info->invoker_id)
-        || !is(claim(jws, "sub"), info->invoker_id))
+    if (!capif_claim_is(jws->claims, "client_id", info->invoker_id)
+        || !capif_claim_is(jws->claims, "sub", info->invoker_id))
         return refuse(no, "the claims do not agree");
-    if (!time_ok(jws, call->now, no))
-        return false;
-    if (!audience_has(json_object_get(jws->claims, "aud"), call->aef_id))
+    if ((why = capif_times_check(jws->claims, call->now)) != NULL)
+        return refuse(no, why);
+    if (!capif_aud_has(jws->claims, call->aef_id))
         return refuse(no, "the token is for another AEF");
     if (!certificate_ok(jws, info, call, no))
         return false;

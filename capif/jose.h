@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define CAPIF_JWS_MAX 8192 /* octets of a compact serialization */
 #define CAPIF_KID_MAX 128
@@ -59,6 +60,14 @@ const char *capif_jws_parse(const char *text, struct capif_jws *out);
 /* Does key's signature hold, and does alg belong to that type of key? */
 bool capif_jws_verify(const struct capif_jws *jws, EVP_PKEY *key);
 void capif_jws_clear(struct capif_jws *jws);
+
+/* A claim that is a string; NULL if it is none. */
+const char *capif_claim(const json_t *claims, const char *name);
+bool capif_claim_is(const json_t *claims, const char *name, const char *value);
+/* Is aud that, or an array that has it? */
+bool capif_aud_has(const json_t *claims, const char *who);
+/* NULL, or why it may not be used now, by exp and nbf. */
+const char *capif_times_check(const json_t *claims, time_t now);
 
 /* The public JWK of a key, with kid, alg and use; the caller owns it. */
 json_t *capif_jwk(EVP_PKEY *key, const char *kid);

@@ -65,7 +65,11 @@ static const struct capif_opt partner_options[] = {
     STR("url", url, NULL),
     STR("address", address, ""),
     STR("ca", ca, NULL),
-    STR("jwks", jwks_file, NULL),
+    STR("jwks", jwks_file, ""),
+    { "jwks-fetch", CAPIF_OPT_BOOL, offsetof(struct ccf_partner, jwks_fetch),
+      "no", 0, 0, NULL },
+    { "jwks-interval", CAPIF_OPT_UINT,
+      offsetof(struct ccf_partner, jwks_interval), "300", 1, 86400, NULL },
     { "aefs", CAPIF_OPT_LIST, offsetof(struct ccf_partner, aefs), NULL, 0, 0,
       NULL },
     { "methods", CAPIF_OPT_LIST, offsetof(struct ccf_partner, methods),
@@ -165,10 +169,30 @@ static void unload_transports(struct ccf_transports *t)
         EVP_PKEY_free(t->list[i].key);
 }
 
+static bool load_jwks(struct ccf *ccf, const char *section,
+                      struct ccf_partner *p)
+{
+    json_error_t err;
+
+    if (p->jwks_file == NULL && p->jwks_fetch)
+        return true;
+    if (p->jwks_file == NULL) {
+        capif_conf_complain(ccf->conf, section, "jwks",
+                            "required without jwks-fetch");
+        return false;
+    }
+    p->jwks = json_load_file(p->jwks_file, JSON_REJECT_DUPLICATES, &err);
+    if (!json_is_array(json_object_get(p->jwks, "keys"))) {
+        capif_conf_complain(ccf->conf, section, "jwks",
+                            "no file with a JWK set");
+        return false;
+    }
+    return true;
+}
+
 static bool load_partner(struct ccf *ccf, const char *section)
 {
     struct ccf_partner *p = &ccf->partners[ccf->n_partners];
-    json_error_t err;
 
     if (ccf->n_partners == CCF_PARTNERS_MAX) {
         capif_conf_complain(ccf->conf, section, NULL, "too many partners");
@@ -189,12 +213,8 @@ static bool load_partner(struct ccf *ccf, const char *section)
                             "no PEM file of certificates");
         return false;
     }
-    p->jwks = json_load_file(p->jwks_file, JSON_REJECT_DUPLICATES, &err);
-    if (!json_is_array(json_object_get(p->jwks, "keys"))) {
-        capif_conf_complain(ccf->conf, section, "jwks",
-                            "no file with a JWK set");
+    if (!load_jwks(ccf, section, p))
         return false;
-    }
     return load_transports(ccf, section, p->ccf_id, p->ca_certs, &p->transports)
            && anchors_add(ccf, p->ca_certs);
 }
@@ -291,6 +311,15 @@ const struct ccf_partner *ccf_partner_find(const struct ccf *ccf,
 {
     for (size_t i = 0; i < ccf->n_partners; i++)
         if (strcmp(ccf->partners[i].ccf_id, ccf_id) == 0)
+            return &ccf->partners[i];
+    return NULL;
+}
+
+const struct ccf_partner *ccf_partner_by_url(const struct ccf *ccf,
+                                             const char *url)
+{
+    for (size_t i = 0; i < ccf->n_partners; i++)
+        if (strcmp(ccf->partners[i].url, url) == 0)
             return &ccf->partners[i];
     return NULL;
 }

@@ -97,16 +97,31 @@ static void set_authn(const struct lookup *l, json_t *entry,
     json_object_set_new(entry, "authenticationInfo", as_string(info));
 }
 
+static void add_issuer(json_t *issuers, const char *ccf_id, json_t *jwks)
+{
+    if (json_array_size(json_object_get(jwks, "keys")) > 0)
+        json_array_append_new(
+            issuers, json_pack("{s:s, s:O}", "ccfId", ccf_id, "jwks", jwks));
+}
+
+/*
+ * Whose tokens of the invoker are good: its own CCF's, and, of a partner's
+ * invoker, those that it got here in exchange.
+ */
 static void set_authz(const struct lookup *l, json_t *entry)
 {
     const struct ccf *ccf = l->w->ccf;
+    json_t *issuers = json_array(), *jwks;
 
+    if (l->partner != NULL) {
+        jwks = ccf_keys_of(l->w, l->partner);
+        add_issuer(issuers, l->partner->ccf_id, jwks);
+        json_decref(jwks);
+    }
+    add_issuer(issuers, ccf->ccf_id, ccf->jwks);
     json_object_set_new(
         entry, "authorizationInfo",
-        as_string(
-            json_pack("{s:i, s:[{s:s, s:O}]}", "v", 1, "issuers", "ccfId",
-                      l->invoker.ccf_id, "jwks",
-                      l->partner != NULL ? l->partner->jwks : ccf->jwks)));
+        as_string(json_pack("{s:i, s:o}", "v", 1, "issuers", issuers)));
 }
 
 static void answer(struct lookup *l)

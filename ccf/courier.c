@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The courier: the thread that does what no request waits for.  It delivers
- * notices, lane by lane (notice.h).  Each ccfd has one; they share the work
- * by leases in the store, so that any of them may die.
+ * notices, lane by lane (notice.h), and fetches partners' keys.  Each ccfd has
+ * one; they share the work by leases in the store, so that any of them may die.
  */
 #include "ccf.h"
 
@@ -204,6 +204,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     take_lanes(arg);
+    ccf_keys_tick(((struct ccf_courier *)arg)->w);
 }
 
 struct ccf_courier *ccf_courier_new(struct event_base *base,

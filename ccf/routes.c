@@ -55,6 +55,10 @@ const struct capif_route ccf_routes[] = {
       CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_delete_context },
     { "POST", "/capif-security/v1/securities/{}/token", SMALL, 0,
       ccf_post_token }, /* errors of RFC 6749, so it looks for itself */
+    { "POST", "/oauth/token", SMALL, 0, ccf_post_token }, /* the same */
+    { "POST", "/oauth/introspect", SMALL, CCF_FROM_AEF, ccf_post_introspect },
+    { "GET", "/.well-known/oauth-authorization-server", 0, 0,
+      ccf_get_metadata },
     { "GET", "/.well-known/jwks.json", 0, 0, ccf_get_jwks },
     { .method = NULL },
 };
@@ -146,6 +150,20 @@ unsigned ccf_who(const struct capif_req *req, void *app)
     return who;
 }
 
+bool ccf_foreign_invoker(const struct capif_req *req, struct ccf_worker *w,
+                         struct capif_identity *out)
+{
+    SSL *ssl = capif_req_ssl(req);
+    STACK_OF(X509) *chain = ssl != NULL ? SSL_get0_verified_chain(ssl) : NULL;
+    const struct ccf_partner *p;
+
+    if (chain == NULL || w->peer_thumbprint[0] == '\0') /* see ccf_who() */
+        return false;
+    p = partner_of_anchor(w->ccf, sk_X509_value(chain, sk_X509_num(chain) - 1));
+    return p != NULL && capif_cert_identity(sk_X509_value(chain, 0), out)
+           && out->role == CAPIF_INVOKER && strcmp(out->ccf_id, p->ccf_id) == 0;
+}
+
 bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1])
 {
     unsigned char raw[8];
@@ -172,12 +190,4 @@ void ccf_reply_store(struct capif_req *req, enum ccf_store_status st)
         capif_req_set_header(req, "Retry-After", "5");
         capif_reply_problem(req, 503, NULL, "the store is not available");
     }
-}
-
-void ccf_get_jwks(struct capif_req *req, void *app)
-{
-    struct ccf_worker *w = app;
-
-    capif_req_set_header(req, "Cache-Control", "max-age=60");
-    capif_reply_json(req, 200, json_incref(w->ccf->jwks));
 }

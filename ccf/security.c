@@ -146,6 +146,10 @@ static bool take_choice(struct negotiation *neg, size_t i,
         ccf_wish_entry(wish, sel, info, partner->ccf_id,
                        name != NULL ? name : ccf_vs_str(chosen->v, "apiName"),
                        psk ? iface : NULL);
+    /* Who gives the domain's own tokens: RFC 8707's resource. */
+    if (strcmp(sel, "OAUTH") == 0)
+        json_object_set_new(json_object_get(neg->entries[i], CCF_VS), "issuer",
+                            json_string(partner->url));
     if (psk)
         json_decref(iface);
     free(name);

@@ -68,6 +68,11 @@ static const char *const migrations[][8] = {
         FILL_API_NAMES,
         NULL,
     },
+    {
+        "CREATE TABLE partner_key (ccf_id TEXT PRIMARY KEY,"
+        " tried BIGINT NOT NULL, doc TEXT)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 

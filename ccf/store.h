@@ -54,6 +54,12 @@ enum ccf_store_status ccf_store_enrol(struct ccf_store *s,
                                       const char *group_id, const json_t *doc,
                                       const struct ccf_member *members,
                                       size_t n);
+/*
+ * Use up another token that is good for one use: CCF_STORE_CONFLICT if it was
+ * used.  jti tells whose it is, too, so that it is no enrolment's.
+ */
+enum ccf_store_status ccf_store_spend(struct ccf_store *s, const char *jti,
+                                      time_t exp);
 enum ccf_store_status ccf_store_member(struct ccf_store *s,
                                        const struct capif_identity *who,
                                        struct ccf_member *out);

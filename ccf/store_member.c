@@ -10,11 +10,18 @@ struct enrol {
     size_t n;
 };
 
+/* A second time, it is a conflict. */
+static const char spend_sql[] = "INSERT INTO enrolment VALUES ($1, $2)";
+
+static void forget_spent(struct ccf_store *s)
+{
+    ccf_forget(s, "DELETE FROM enrolment WHERE exp < $1");
+}
+
 static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
 {
     const struct enrol *e = what;
-    enum ccf_db_status st = ccf_run(s, "INSERT INTO enrolment VALUES ($1, $2)",
-                                    ARGS(e->jti, e->exp));
+    enum ccf_db_status st = ccf_run(s, spend_sql, ARGS(e->jti, e->exp));
 
     if (st == CCF_DB_OK)
         st = ccf_run(s, "INSERT INTO grp VALUES ($1, $2)",
@@ -42,11 +49,21 @@ enum ccf_store_status ccf_store_enrol(struct ccf_store *s,
     enum ccf_store_status st = CCF_STORE_ERROR;
 
     ccf_seconds(enrolment->exp, exp);
-    ccf_forget(s, "DELETE FROM enrolment WHERE exp < $1");
+    forget_spent(s);
     if (text != NULL)
         st = ccf_transact(s, work_enrol, &e);
     free(text);
     return st;
+}
+
+enum ccf_store_status ccf_store_spend(struct ccf_store *s, const char *jti,
+                                      time_t exp)
+{
+    char text[24];
+
+    ccf_seconds(exp, text);
+    forget_spent(s);
+    return ccf_change_one(s, spend_sql, ARGS(jti, text));
 }
 
 struct member_row {

@@ -21,6 +21,7 @@ enum {
     OPT_METHOD,
     OPT_DATA,
     OPT_CONNECT,
+    OPT_EXCHANGE,
 };
 
 static const struct option long_options[] = {
@@ -36,6 +37,7 @@ static const struct option long_options[] = {
     { "method", required_argument, NULL, OPT_METHOD },
     { "data", required_argument, NULL, OPT_DATA },
     { "connect", required_argument, NULL, OPT_CONNECT },
+    { "exchange", no_argument, NULL, OPT_EXCHANGE },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -91,6 +93,8 @@ static bool set(struct tool_options *o, int opt, const char *value)
         if (o->n_connect == TOOL_CONNECTS)
             return false;
         o->connect[o->n_connect++] = value;
+    } else if (opt == OPT_EXCHANGE) {
+        o->exchange = true;
     } else if (opt >= OPT_CCF && opt <= OPT_DATA) {
         *members[opt] = value;
     } else {

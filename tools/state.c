@@ -119,3 +119,17 @@ bool tool_pick(const struct tool_options *o, json_t *apis, json_t **api,
               o->api != NULL ? o->api : "no API");
     return false;
 }
+
+json_t *tool_selected(json_t *context, const json_t *api, const char *method)
+{
+    json_t *entry;
+    size_t i;
+
+    json_array_foreach(json_object_get(context, "securityInfo"), i, entry)
+    {
+        if (strcmp(tool_str(entry, "apiId"), tool_str(api, "apiId")) == 0
+            && strcmp(tool_str(entry, "selSecurityMethod"), method) == 0)
+            return entry;
+    }
+    return NULL;
+}

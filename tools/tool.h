@@ -21,6 +21,7 @@ struct tool_options {
     const char *key;       /* URI; NULL: a key file in dir */
     const char *kek;       /* URI; NULL: PSKs are derived in software */
     const char *api, *aef, *methods, *method, *data;
+    bool exchange;                      /* for a token of the AEF's CCF */
     const char *connect[TOOL_CONNECTS]; /* HOST:PORT:ADDRESS:PORT */
     size_t n_connect;
     char **args; /* what is left */
@@ -65,8 +66,13 @@ bool tool_secret_get(const struct tool_invoker *inv, const json_t *doc,
 bool tool_pick(const struct tool_options *o, json_t *apis, json_t **api,
                json_t **profile);
 
-/* ---- using an API (use.c) ---- */
+/* The entry of context.json for the API, if it selected method; or NULL. */
+json_t *tool_selected(json_t *context, const json_t *api, const char *method);
+
+/* ---- tokens (token.c) ---- */
 int tool_token(struct tool_options *o);
+
+/* ---- using an API (use.c) ---- */
 int tool_psk(struct tool_options *o);
 int tool_call_api(struct tool_options *o);
 

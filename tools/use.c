@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The API invoker's way to an API: a token or a PSK, and the call.
+ * The API invoker's way to an API: a PSK, and the call.
  */
 #include "jose.h"
 #include "tool.h"
@@ -13,65 +13,7 @@
 #define PSK_LEN     32
 #define PSK_SECONDS 60 /* until it is wrapped */
 
-/* ---- token ---- */
-
-int tool_token(struct tool_options *o)
-{
-    struct tool_invoker inv = { 0 };
-    json_t *apis = tool_read_json(o, "apis.json"), *api, *profile;
-    struct tool_answer a = { 0 };
-    char url[URL_MAX], body[512];
-    int status = 1;
-
-    if (apis != NULL && tool_invoker_load(o, &inv)
-        && tool_pick(o, apis, &api, &profile)) {
-        const struct tool_request req = {
-            .method = "POST",
-            .url = url,
-            .ca_file = inv.ca_file,
-            .cred = &inv.cred,
-            .content_type = "application/x-www-form-urlencoded",
-            .body = body
-        };
-
-        snprintf(url, sizeof(url), "%s/capif-security/v1/securities/%s/token",
-                 inv.ccf, inv.id);
-        snprintf(body, sizeof(body),
-                 "grant_type=client_credentials&client_id=%s"
-                 "&scope=3gpp%%23%s%%3A%s",
-                 inv.id, tool_str(profile, "aefId"), tool_str(api, "apiName"));
-        if (tool_call(o, &req, 200, "token request", &a)
-            && tool_write(o, "token", tool_str(a.doc, "access_token"))) {
-            tool_step("6.24.2.2.2 steps 1-4",
-                      "token of %s for %s, scope %s, %lld s", inv.ccf_id,
-                      inv.id, tool_str(a.doc, "scope"),
-                      (long long)json_integer_value(
-                          json_object_get(a.doc, "expires_in")));
-            status = 0;
-        }
-    }
-    tool_answer_clear(&a);
-    tool_invoker_clear(&inv);
-    json_decref(apis);
-    return status;
-}
-
 /* ---- psk ---- */
-
-/* The entry of context.json for the API, if it selected method; or NULL. */
-static json_t *selected(json_t *context, const json_t *api, const char *method)
-{
-    json_t *entry;
-    size_t i;
-
-    json_array_foreach(json_object_get(context, "securityInfo"), i, entry)
-    {
-        if (strcmp(tool_str(entry, "apiId"), tool_str(api, "apiId")) == 0
-            && strcmp(tool_str(entry, "selSecurityMethod"), method) == 0)
-            return entry;
-    }
-    return NULL;
-}
 
 /* TS 33.122 A.1 with a key in software. */
 static bool derive_soft(const uint8_t *key, size_t key_len, const char *p0,
@@ -135,7 +77,7 @@ int tool_psk(struct tool_options *o)
     if (apis == NULL || context == NULL || session == NULL
         || !tool_invoker_load(o, &inv) || !tool_pick(o, apis, &api, &profile))
         goto out;
-    if ((entry = selected(context, api, "PSK")) == NULL) {
+    if ((entry = tool_selected(context, api, "PSK")) == NULL) {
         tool_fail("PSK was not selected for %s", o->api);
         goto out;
     }
@@ -229,11 +171,11 @@ static bool proof_load(const struct tool_options *o,
     memset(p, 0, sizeof(*p));
     p->steps[0] = "6.24.2.2.1 step 3";
     p->steps[1] = "6.24.2.2.1 steps 10-11";
-    if (selected(context, api, "PKI") != NULL) {
+    if (tool_selected(context, api, "PKI") != NULL) {
         p->method = "PKI";
         return true;
     }
-    if (selected(context, api, "PSK") != NULL) {
+    if (tool_selected(context, api, "PSK") != NULL) {
         p->method = "PSK";
         p->psk_doc = tool_read_json(o, "psk.json");
         p->psk.identity = tool_str(p->psk_doc, "identity");

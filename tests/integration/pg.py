@@ -82,7 +82,8 @@ class Cluster:
 
         db = sqlite3.connect('file:%s?mode=ro' % path, uri=True)
         text = 'BEGIN;\n'
-        for table in ('enrolment', 'grp', 'member', 'api', 'context', 'psk'):
+        for table in ('enrolment', 'grp', 'member', 'api', 'context', 'psk',
+                      'partner_key'):
             for row in db.execute('SELECT * FROM ' + table):
                 text += 'INSERT INTO %s VALUES (%s);\n' % (
                     table, ', '.join(literal(v) for v in row))

@@ -85,6 +85,8 @@ static void fill(void)
         "INSERT INTO notice (id, lane, method, url, trust, expires)"
         " SELECT 'i', 'fill-' || g, 'POST', 'u', 'own', 0"
         " FROM generate_series(1, 5000) g;"
+        "INSERT INTO partner_key SELECT 'fill-' || g, 0, '{}'"
+        " FROM generate_series(1, 5000) g;"
         "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}'"
         " FROM generate_series(1, 5000) g");
     (void)cluster_sql(store_place, "ANALYZE");

@@ -41,6 +41,11 @@ void test_api_each(void **state);
 void test_api_names(void **state);
 void test_api_migration(void **state);
 
+/* store_keys.c */
+void test_spend(void **state);
+void test_partner_keys(void **state);
+void test_partner_keys_have_one_asker(void **state);
+
 /* store_notices.c */
 void test_notices_in_order(void **state);
 void test_notices_have_one_bearer(void **state);

@@ -18,11 +18,12 @@
 #define API     "api-one"
 #define CCF     "ccf.a.example"
 #define OTHER   "ccf.b.example"
-#define KID     "key-1" /* both CCFs name their key so */
+#define OWN     "ccf.own.example" /* of this AEF */
+#define KID     "key-1"           /* all CCFs name their key so */
 #define HEADER  "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"" KID "\"}"
 
 struct world {
-    EVP_PKEY *ccf_key, *other_key, *ca_key, *inv_key;
+    EVP_PKEY *ccf_key, *other_key, *own_key, *ca_key, *inv_key;
     X509 *ca, *other_ca, *inv;
     char thumbprint[44];
     struct aef_info info;
@@ -46,6 +47,7 @@ static int setup(void **state)
     assert_non_null(w);
     w->ccf_key = soft_key(NULL, 0);
     w->other_key = soft_key(NULL, 0);
+    w->own_key = soft_key(NULL, 0);
     w->ca_key = soft_key("P-256", 0);
     w->inv_key = soft_key("P-256", 0);
     w->ca = capif_cert_ca("CA", w->ca_key, 7);
@@ -61,6 +63,7 @@ static int setup(void **state)
     assert_true(sk_X509_push(w->info.anchors, w->ca));
     w->info.issuers = json_array();
     add_issuer(&w->info, OTHER, w->other_key);
+    add_issuer(&w->info, OWN, w->own_key);
     add_issuer(&w->info, CCF, w->ccf_key);
     *state = w;
     return 0;
@@ -73,6 +76,8 @@ static int good(void **state)
 
     w->info.known = true;
     w->info.mutual = true;
+    w->call.ccf_id = OWN;
+    w->call.vouched = false;
     w->call.aef_id = AEF;
     w->call.api_name = API;
     w->call.now = NOW;
@@ -90,6 +95,7 @@ static int teardown(void **state)
     X509_free(w->inv);
     EVP_PKEY_free(w->ccf_key);
     EVP_PKEY_free(w->other_key);
+    EVP_PKEY_free(w->own_key);
     EVP_PKEY_free(w->ca_key);
     EVP_PKEY_free(w->inv_key);
     sk_X509_free(w->info.anchors);
@@ -299,21 +305,64 @@ static void test_header(void **state)
     }
 }
 
-/* OQ-17: a key is good for tokens of the CCF alone whose it is. */
+/* The good claims, by signer and of home's invoker; home NULL: not said. */
+static const char *check_signed(struct world *w, const char *signer,
+                                const char *home, EVP_PKEY *key)
+{
+    json_t *c = good_claims(w);
+    int status;
+
+    json_object_set_new(c, "ccfId", json_string(signer));
+    if (home != NULL)
+        json_object_set_new(c, "invokerCcfId", json_string(home));
+    return check_as(w, HEADER, c, key, &status);
+}
+
+/*
+ * OQ-17: a key is good for tokens of the CCF alone whose it is, and a partner
+ * for its own invokers alone, even if its keys are at hand.
+ */
 static void test_other_ccf(void **state)
+{
+    struct world *w = *state;
+
+    assert_string_equal(check_signed(w, CCF, NULL, w->other_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OTHER, NULL, w->ccf_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OTHER, NULL, w->other_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OTHER, CCF, w->other_key), UNSIGNED);
+    assert_string_equal(check_signed(w, CCF, OTHER, w->ccf_key), UNSIGNED);
+    assert_null(check_signed(w, CCF, CCF, w->ccf_key));
+}
+
+/* Exchanged: this AEF's own CCF signs for another's invoker, and says so. */
+static void test_own_ccf_for_foreign_invoker(void **state)
+{
+    struct world *w = *state;
+
+    assert_null(check_signed(w, OWN, CCF, w->own_key));
+    assert_string_equal(check_signed(w, OWN, NULL, w->own_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OWN, OTHER, w->own_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OWN, CCF, w->ccf_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OWN, CCF, w->other_key), UNSIGNED);
+}
+
+/* Introspected: the key is not asked, everything else is. */
+static void test_vouched(void **state)
 {
     struct world *w = *state;
     json_t *c;
     int status;
 
-    assert_string_equal(
-        check_as(w, HEADER, good_claims(w), w->other_key, &status), UNSIGNED);
+    w->call.vouched = true;
+    assert_null(check_signed(w, CCF, NULL, w->other_key));
+    assert_string_equal(check_signed(w, OTHER, NULL, w->other_key), UNSIGNED);
+    assert_string_equal(check_signed(w, OTHER, CCF, w->other_key), UNSIGNED);
     c = good_claims(w);
-    json_object_set_new(c, "ccfId", json_string(OTHER));
-    assert_null(check_as(w, HEADER, c, w->other_key, &status));
+    json_object_del(c, "cnf");
+    assert_string_equal(check_as(w, HEADER, c, w->ccf_key, &status), UNBOUND);
     c = good_claims(w);
-    json_object_set_new(c, "ccfId", json_string(OTHER));
-    assert_string_equal(check(w, c), UNSIGNED);
+    json_object_set_new(c, "exp", json_integer(NOW));
+    assert_string_equal(check_as(w, HEADER, c, w->ccf_key, &status), EXPIRED);
 }
 
 static void test_unknown_invoker(void **state)
@@ -427,6 +476,14 @@ static void test_claimant(void **state)
         bool ok;
     } v[] = {
         { "{'ccfId':'ccf.a.example','client_id':'inv-1'}", true },
+        { "{'ccfId':'ccf.b.example','invokerCcfId':'ccf.a.example',"
+          "'client_id':'inv-1'}",
+          true },
+        { "{'ccfId':'ccf.a.example','invokerCcfId':1,'client_id':'inv-1'}",
+          false },
+        { "{'ccfId':'ccf.a.example','invokerCcfId':'ccf',"
+          "'client_id':'inv-1'}",
+          false },
         { "{'ccfId':'ccf.a.example'}", false },
         { "{'client_id':'inv-1'}", false },
         { "{'ccfId':'ccf.a.example','client_id':1}", false },
@@ -464,6 +521,8 @@ int main(void)
         EACH(test_scope),
         EACH(test_header),
         EACH(test_other_ccf),
+        EACH(test_own_ccf_for_foreign_invoker),
+        EACH(test_vouched),
         EACH(test_unknown_invoker),
         EACH(test_call_elsewhere),
         EACH(test_certificate),
