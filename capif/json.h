@@ -49,6 +49,9 @@ void capif_complain(const struct capif_at *at, const char *reason);
 /* A member string of 1 to max octets of UTF-8; NULL if there is none. */
 const char *capif_get_str(const struct capif_at *at, const char *name,
                           bool required, size_t max);
+/* The same, and an https URI that notifications may go to (uri.c). */
+const char *capif_get_https(const struct capif_at *at, const char *name,
+                            bool required);
 /* SupportedFeatures of TS 29.571: hexadecimal digits, none included. */
 void capif_check_features(const struct capif_at *at, const char *name,
                           bool required);

@@ -183,6 +183,8 @@ struct ccf_change {
     const struct ccf_grant *grant;
     struct ccf_member members[CCF_FUNCS_MAX];
     size_t n_members;
+    bool test;  /* a test notification is asked for and supported */
+    bool async; /* done, and to be told by a notification */
     struct capif_reader reader; /* what is wrong with body or doc */
     struct ccf_refusal no;      /* or what else is; status 0: nothing */
 };
@@ -211,9 +213,18 @@ void ccf_change_group(struct capif_req *req, struct ccf_worker *w, bool patch,
                       const struct ccf_resource *r);
 /* Complete c->doc; false: answered. */
 bool ccf_change_complete(struct ccf_change *c, const struct ccf_resource *r);
+/* 202, since the author of an async change prefers a notification. */
+void ccf_change_accepted(struct ccf_change *c);
 /* Complain if the body would give a member of the root another value. */
 void ccf_change_keeps(struct ccf_change *c, const char *name,
                       const char *value);
+/*
+ * Of the features that a document's author supports, those that are among
+ * ours, which become the document's.  used: those that the document makes use
+ * of, for one whose author says nothing of features.
+ */
+unsigned ccf_features(json_t *doc, const char *name, unsigned ours,
+                      unsigned used);
 /* The token can't sign now. */
 void ccf_change_no_token(struct ccf_change *c);
 
@@ -411,6 +422,8 @@ capif_handler ccf_post_registration, ccf_put_registration,
     ccf_patch_registration, ccf_delete_registration;
 capif_handler ccf_post_api, ccf_get_apis, ccf_get_api, ccf_put_api,
     ccf_patch_api, ccf_delete_api;
+capif_handler ccf_post_subscription, ccf_put_subscription,
+    ccf_patch_subscription, ccf_delete_subscription;
 capif_handler ccf_get_discover;
 capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
     ccf_delete_context;

@@ -5,6 +5,7 @@
 #include "ccf.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TRIES   16
@@ -49,6 +50,19 @@ void ccf_change_keeps(struct ccf_change *c, const char *name, const char *value)
     capif_complain(&at, "can't be set or changed");
 }
 
+unsigned ccf_features(json_t *doc, const char *name, unsigned ours,
+                      unsigned used)
+{
+    const char *text = json_string_value(json_object_get(doc, name));
+    size_t len = text != NULL ? strlen(text) : 0;
+    unsigned long theirs =
+        text != NULL ? strtoul(text + (len > 8 ? len - 8 : 0), NULL, 16) : used;
+    unsigned both = ours & (unsigned)theirs;
+
+    json_object_set_new(doc, name, json_sprintf("%x", both));
+    return both;
+}
+
 void ccf_change_no_token(struct ccf_change *c)
 {
     c->no.status = 503;
@@ -59,6 +73,7 @@ bool ccf_change_complete(struct ccf_change *c, const struct ccf_resource *r)
 {
     memset(&c->reader, 0, sizeof(c->reader));
     memset(&c->no, 0, sizeof(c->no));
+    c->test = false;
     r->complete(c);
     if (c->no.status == 0 && c->reader.n == 0
         && json_dumpb(c->doc, NULL, 0, JSON_COMPACT) > DOC_MAX) {
@@ -72,6 +87,12 @@ bool ccf_change_complete(struct ccf_change *c, const struct ccf_resource *r)
     else if (c->no.status != 0)
         capif_reply_problem(c->req, c->no.status, c->no.cause, c->no.why);
     return c->reader.n == 0 && c->no.status == 0;
+}
+
+void ccf_change_accepted(struct ccf_change *c)
+{
+    capif_req_set_header(c->req, "Preference-Applied", "respond-async");
+    capif_reply_empty(c->req, 202);
 }
 
 /* Once through; false: answered, and *st says nothing. */
@@ -110,7 +131,9 @@ void ccf_change(struct capif_req *req, struct ccf_worker *w, const char *id,
         return;
     for (int i = 0; i < TRIES && open && st == CCF_STORE_CHANGED; i++)
         open = change_once(&c, r, &st);
-    if (open && st == CCF_STORE_OK)
+    if (open && st == CCF_STORE_OK && c.async)
+        ccf_change_accepted(&c);
+    else if (open && st == CCF_STORE_OK)
         capif_reply_json(req, 200,
                          r->show != NULL ? r->show(&c) : json_incref(c.doc));
     else if (open)

@@ -22,5 +22,12 @@ struct ccf_event {
 /* In a transaction. */
 enum ccf_db_status ccf_event_add(struct ccf_store *s,
                                  const struct ccf_event *event);
+/* The same of what concerns one invoker; of other members there is none. */
+enum ccf_db_status ccf_event_invoker(struct ccf_store *s, const char *name,
+                                     const struct capif_identity *who);
+/* The same of a service API; group_id is NULL for a partner's. */
+enum ccf_db_status ccf_event_api(struct ccf_store *s, const char *name,
+                                 const char *api_id, const char *group_id,
+                                 const json_t *doc);
 
 #endif

@@ -6,13 +6,16 @@
 #include "ccf.h"
 
 #include "log.h"
+#include "owed.h"
 #include "scope.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define TEXT_MAX 256
 #define URI_MAX  1024
+#define FEATURES 1u /* 8.4.6: Notification_test_event */
 
 static const char collection[] = "/api-invoker-management/v1/onboardedInvokers";
 
@@ -84,7 +87,8 @@ static void complete(struct ccf_change *c)
     const char *csr =
         capif_get_str(&info, "apiInvokerPublicKey", true, CCF_PEM_MAX);
 
-    (void)capif_get_str(&root, "notificationDestination", true, URI_MAX);
+    (void)capif_get_https(&root, "notificationDestination", true);
+    c->test = capif_get_bool(&root, "requestTestNotification", false);
     (void)capif_get_str(&root, "apiInvokerInformation", false, TEXT_MAX);
     capif_check_features(&root, "supportedFeatures", false);
     read_list(&root);
@@ -92,13 +96,15 @@ static void complete(struct ccf_change *c)
     if (c->reader.n > 0)
         return;
     certify(c, info.v, csr);
-    /* A secret that is not ours to keep; features that are not supported. */
+    c->test = ccf_features(c->doc, "supportedFeatures", FEATURES,
+                           c->test ? FEATURES : 0)
+              && c->test;
+    /* A secret that is not ours to keep; a feature that is not supported. */
     json_object_del(info.v, "onboardingSecret");
     json_object_del(c->doc, "requestTestNotification");
     json_object_del(c->doc, "websockNotifConfig");
     json_object_set_new(c->doc, "apiInvokerId",
                         json_string(c->members[0].who.id));
-    json_object_set_new(c->doc, "supportedFeatures", json_string("0"));
     json_object_set_new(c->doc, CCF_VS,
                         json_pack("{s:s}", "ccfId", c->w->ccf->ccf_id));
 }
@@ -146,10 +152,58 @@ static enum ccf_store_status get(struct ccf_change *c, json_t **was)
     return ccf_store_group_get(c->w->store, c->id, was);
 }
 
+static void location_of(const struct ccf_change *c, char out[URI_MAX])
+{
+    snprintf(out, URI_MAX, "%s%s/%s", c->w->ccf->url, collection, c->id);
+}
+
+/* RFC 7240 4.1: the answer is to come as a notification (5.5.2.2.3). */
+static bool prefers_async(const struct ccf_change *c)
+{
+    static const char word[] = "respond-async";
+    const char *p = capif_req_header(c->req, "Prefer");
+
+    while (p != NULL) {
+        p += strspn(p, " \t,");
+        if (strncasecmp(p, word, strlen(word)) == 0
+            && strchr(" \t,;", p[strlen(word)]) != NULL)
+            return true;
+        p = strchr(p, ',');
+    }
+    return false;
+}
+
+/* What the store is to owe to the invoker for this change. */
+static void owe(struct ccf_change *c, struct ccf_owed *owed)
+{
+    char location[URI_MAX];
+    json_t *doc;
+
+    location_of(c, location);
+    c->async = prefers_async(c);
+    if (c->test)
+        ccf_owe_test(owed, c->doc, location);
+    if (c->async) {
+        doc = show(c);
+        ccf_owe(owed, c->doc,
+                json_pack("{s:b, s:s, s:O, s:O*}", "result", 1,
+                          "resourceLocation", location,
+                          "apiInvokerEnrolmentDetails", doc, "apiList",
+                          json_object_get(doc, "apiList")));
+        json_decref(doc);
+    }
+    ccf_store_owe(c->w->store, owed->notices, owed->n);
+}
+
 static enum ccf_store_status set(struct ccf_change *c)
 {
-    enum ccf_store_status st = ccf_store_group_change(
-        c->w->store, &c->by, c->was, c->doc, c->members, c->n_members);
+    struct ccf_owed owed = { .n = 0 };
+    enum ccf_store_status st;
+
+    owe(c, &owed);
+    st = ccf_store_group_change(c->w->store, &c->by, c->was, c->doc, c->members,
+                                c->n_members);
+    ccf_owed_clear(&owed);
 
     if (st == CCF_STORE_OK)
         capif_log("invoker-updated", "id", c->by.who.id, "certificate",
@@ -165,6 +219,7 @@ static const struct ccf_resource resource = { get, complete, set, show };
 static void onboard(struct ccf_change *c)
 {
     char group_id[CAPIF_ID_MAX + 1], location[URI_MAX];
+    struct ccf_owed owed = { .n = 0 };
     enum ccf_store_status st;
 
     if (!ccf_change_complete(c, &resource))
@@ -173,8 +228,11 @@ static void onboard(struct ccf_change *c)
         capif_reply_internal(c->req, "no-random");
         return;
     }
+    c->id = group_id;
+    owe(c, &owed);
     st = ccf_store_enrol(c->w->store, &c->grant->enrolment, group_id, c->doc,
                          c->members, 1);
+    ccf_owed_clear(&owed);
     if (st == CCF_STORE_CONFLICT) {
         ccf_refuse_grant(c->req, "enrolment used already");
     } else if (st != CCF_STORE_OK) {
@@ -182,8 +240,11 @@ static void onboard(struct ccf_change *c)
     } else {
         capif_log("enrolled", "peer", capif_req_peer(c->req), "id",
                   c->members[0].who.id, "group", group_id, NULL);
-        snprintf(location, sizeof(location), "%s%s/%s", c->w->ccf->url,
-                 collection, group_id);
+        location_of(c, location);
+        if (c->async) {
+            ccf_change_accepted(c);
+            return;
+        }
         capif_req_set_header(c->req, "Location", location);
         capif_reply_json(c->req, 201, show(c));
     }

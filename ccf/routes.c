@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SMALL  16384
-#define MEDIUM 65536
+#define SMALL   16384
+#define MEDIUM  65536
+#define MEMBERS (CCF_FROM_INVOKER | CCF_FROM_AEF | CCF_FROM_APF | CCF_FROM_AMF)
 
 const struct capif_route ccf_routes[] = {
     { "POST", "/api-invoker-management/v1/onboardedInvokers", SMALL, 0,
@@ -43,6 +44,14 @@ const struct capif_route ccf_routes[] = {
       ccf_patch_api },
     { "DELETE", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
       ccf_delete_api },
+    { "POST", "/capif-events/v1/{}/subscriptions", SMALL, MEMBERS,
+      ccf_post_subscription },
+    { "PUT", "/capif-events/v1/{}/subscriptions/{}", SMALL, MEMBERS,
+      ccf_put_subscription },
+    { "PATCH", "/capif-events/v1/{}/subscriptions/{}", SMALL, MEMBERS,
+      ccf_patch_subscription },
+    { "DELETE", "/capif-events/v1/{}/subscriptions/{}", 0, MEMBERS,
+      ccf_delete_subscription },
     { "GET", "/service-apis/v1/allServiceAPIs", 0,
       CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_get_discover },
     { "PUT", "/capif-security/v1/trustedInvokers/{}", MEDIUM,

@@ -6,12 +6,14 @@
 #include "ccf.h"
 
 #include "log.h"
+#include "owed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define URI_MAX 1024
+#define URI_MAX  1024
+#define FEATURES 1u /* 8.5.6: Notification_test_event */
 
 /* One negotiation, for as long as partners are being asked. */
 struct negotiation {
@@ -24,6 +26,7 @@ struct negotiation {
     char ccf_id[CAPIF_CCF_ID_MAX + 1]; /* the invoker */
     char invoker_id[CAPIF_ID_MAX + 1];
     struct capif_session_kept kept; /* a copy: the peer may go away */
+    bool test;                      /* a test notification is to be sent */
     int success;                    /* the status of a good answer */
     struct ccf_refusal no;          /* the first; status 0: none yet */
 };
@@ -70,6 +73,28 @@ static void note_psks(struct negotiation *neg)
     }
 }
 
+/* The context, and, for an own invoker, the test notification it asks for. */
+static enum ccf_store_status store_context(struct negotiation *neg,
+                                           const json_t *doc,
+                                           const char *location)
+{
+    const struct ccf *ccf = neg->w->ccf;
+    const bool own = strcmp(neg->ccf_id, ccf->ccf_id) == 0;
+    time_t expires = time(NULL) + (time_t)ccf->context_seconds;
+    struct ccf_owed owed = { .n = 0 };
+    enum ccf_store_status st;
+
+    if (neg->test)
+        ccf_owe_test(&owed, doc, location);
+    ccf_store_owe(neg->w->store, owed.notices, owed.n);
+    st = own ? ccf_store_context_put_own(neg->w->store, neg->ccf_id,
+                                         neg->invoker_id, expires, doc)
+             : ccf_store_context_put(neg->w->store, neg->ccf_id,
+                                     neg->invoker_id, expires, doc);
+    ccf_owed_clear(&owed);
+    return st;
+}
+
 /* Step 7: all is known. */
 static void conclude(struct negotiation *neg)
 {
@@ -78,7 +103,6 @@ static void conclude(struct negotiation *neg)
     json_t *list = json_array(), *doc;
     char location[URI_MAX];
     enum ccf_store_status st;
-    time_t expires;
 
     if (neg->no.status == 0)
         note_psks(neg);
@@ -92,25 +116,20 @@ static void conclude(struct negotiation *neg)
     }
     for (size_t i = 0; i < neg->n; i++)
         json_array_append(list, neg->entries[i]);
-    doc = json_pack("{s:o, s:O, s:s}", "securityInfo", list,
-                    "notificationDestination",
-                    json_object_get(neg->doc, "notificationDestination"),
-                    "supportedFeatures", "0");
-    expires = time(NULL) + (time_t)ccf->context_seconds;
-    st = strcmp(neg->ccf_id, ccf->ccf_id) == 0
-             ? ccf_store_context_put_own(neg->w->store, neg->ccf_id,
-                                         neg->invoker_id, expires, doc)
-             : ccf_store_context_put(neg->w->store, neg->ccf_id,
-                                     neg->invoker_id, expires, doc);
+    doc = json_pack(
+        "{s:o, s:O, s:O}", "securityInfo", list, "notificationDestination",
+        json_object_get(neg->doc, "notificationDestination"),
+        "supportedFeatures", json_object_get(neg->doc, "supportedFeatures"));
+    snprintf(location, sizeof(location),
+             "%s/capif-security/v1/trustedInvokers/%s", ccf->url,
+             neg->invoker_id);
+    st = store_context(neg, doc, location);
     if (st != CCF_STORE_OK) {
         json_decref(doc);
         ccf_reply_store(req, st);
     } else {
         capif_log("negotiated", "ccf", neg->ccf_id, "invoker", neg->invoker_id,
                   NULL);
-        snprintf(location, sizeof(location),
-                 "%s/capif-security/v1/trustedInvokers/%s", ccf->url,
-                 neg->invoker_id);
         if (neg->success == 201)
             capif_req_set_header(req, "Location", location);
         capif_reply_json(req, neg->success, doc);
@@ -333,13 +352,18 @@ static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
              capif_req_param(req, 0));
     root = capif_at_root(doc, &reader);
     neg->n = ccf_wishes_read(&root, neg->wishes);
-    (void)capif_get_str(&root, "notificationDestination", true, URI_MAX);
+    (void)capif_get_https(&root, "notificationDestination", true);
+    neg->test = capif_get_bool(&root, "requestTestNotification", false);
     capif_check_features(&root, "supportedFeatures", false);
     if (reader.n > 0) {
         capif_reply_invalid(req, &reader);
         negotiation_free(neg);
         return;
     }
+    neg->test = ccf_features(doc, "supportedFeatures",
+                             strcmp(ccf_id, w->ccf->ccf_id) == 0 ? FEATURES : 0,
+                             neg->test ? FEATURES : 0)
+                && neg->test;
     negotiate(neg, ccf_partner_find(w->ccf, ccf_id));
 }
 

@@ -2,6 +2,7 @@
 #include "store_tx.h"
 
 #include "log.h"
+#include "notice.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #define FILL_API_NAMES "@FILL_API_NAMES@"
 
 /* Statements that bring version i to version i + 1. */
-static const char *const migrations[][8] = {
+static const char *const migrations[][12] = {
     {
         "CREATE TABLE enrolment (jti TEXT PRIMARY KEY, exp BIGINT NOT NULL)",
         "CREATE TABLE grp (id TEXT PRIMARY KEY, doc TEXT NOT NULL)",
@@ -73,6 +74,31 @@ static const char *const migrations[][8] = {
         " tried BIGINT NOT NULL, doc TEXT)",
         NULL,
     },
+    {
+        /* who is told of events (store_subscription.c) ... */
+        "CREATE TABLE subscription (id TEXT PRIMARY KEY, ccf_id TEXT NOT NULL,"
+        " role TEXT NOT NULL, owner TEXT NOT NULL, group_id TEXT NOT NULL,"
+        " expires BIGINT NOT NULL, due BIGINT NOT NULL,"
+        " period BIGINT NOT NULL, reports BIGINT NOT NULL, seen TEXT NOT NULL,"
+        " doc TEXT NOT NULL, FOREIGN KEY (ccf_id, role, owner)"
+        " REFERENCES member (ccf_id, role, id) ON DELETE CASCADE)",
+        "CREATE INDEX subscription_by_owner"
+        " ON subscription (ccf_id, role, owner)",
+        "CREATE INDEX subscription_by_due ON subscription (due)",
+        "CREATE TABLE subscribed (name TEXT NOT NULL, sub_id TEXT NOT NULL"
+        " REFERENCES subscription (id) ON DELETE CASCADE,"
+        " PRIMARY KEY (name, sub_id))",
+        "CREATE INDEX subscribed_by_id ON subscribed (sub_id)",
+        /* ... and what they will be told when it is time (report.c) */
+        "CREATE TABLE held (seq @SERIAL@, sub_id TEXT NOT NULL"
+        " REFERENCES subscription (id) ON DELETE CASCADE,"
+        " name TEXT NOT NULL, doc TEXT)",
+        "CREATE INDEX held_by_id ON held (sub_id, seq)",
+        /* a subscription that alone is meant, and how far it went (fanout.c) */
+        "ALTER TABLE event ADD COLUMN sub_id TEXT",
+        "ALTER TABLE event ADD COLUMN progress TEXT",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 
@@ -103,6 +129,8 @@ static enum ccf_db_status attempt(struct ccf_store *s, bool schema,
 
     if (st == CCF_DB_OK)
         st = work(s, what);
+    for (size_t i = 0; st == CCF_DB_OK && i < s->n_owed; i++)
+        st = ccf_notice_add(s, &s->owed[i]);
     if (st == CCF_DB_OK)
         st = ccf_db_commit(s->db);
     if (st != CCF_DB_OK)
@@ -136,7 +164,15 @@ enum ccf_store_status ccf_transact(struct ccf_store *s, ccf_work_fn *work,
     while ((st = attempt(s, false, work, what)) == CCF_DB_RETRY && ++n < TRIES
            && time(NULL) - began < 5)
         pause_before(n);
+    s->n_owed = 0;
     return ccf_status_of(st);
+}
+
+void ccf_store_owe(struct ccf_store *s, const struct ccf_notice *notices,
+                   size_t n)
+{
+    s->owed = notices;
+    s->n_owed = n;
 }
 
 /* One statement without rows; what has nothing to change is NOT_FOUND. */

@@ -32,6 +32,14 @@ struct ccf_store;
 struct ccf_store *ccf_store_open(const char *where);
 void ccf_store_close(struct ccf_store *s);
 
+/*
+ * Notices that the next change gives rise to, whatever it is: they are added
+ * in its transaction, if it commits.  Borrowed until then.
+ */
+struct ccf_notice;
+void ccf_store_owe(struct ccf_store *s, const struct ccf_notice *notices,
+                   size_t n);
+
 /* An enrolment token (JWS by this CCF) is good for one use. */
 struct ccf_enrolment {
     const char *jti;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_tx.h"
 
+#include "event.h"
 #include "log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,32 +77,125 @@ enum ccf_store_status ccf_store_api_list(struct ccf_store *s,
     return ccf_docs(s, "SELECT doc FROM api ORDER BY api_id", NULL, 0, docs);
 }
 
+/* What an API was, and whose. */
+struct was {
+    char group_id[CAPIF_ID_MAX + 1];
+    json_t *doc;
+};
+
+static void row_was(const char *const *columns, void *arg)
+{
+    struct was *was = arg;
+
+    was->doc = json_loads(columns[0], JSON_REJECT_DUPLICATES, NULL);
+    if (columns[1] != NULL)
+        snprintf(was->group_id, sizeof(was->group_id), "%s", columns[1]);
+}
+
+static enum ccf_db_status work_api_delete(struct ccf_store *s, const void *what)
+{
+    const struct api *a = what;
+    struct was was = { .doc = NULL };
+    size_t changed = 0;
+    enum ccf_db_status st = ccf_db_run(
+        s->db,
+        "SELECT doc, group_id FROM api WHERE ccf_id = $1 AND api_id = $2",
+        ARGS(a->ccf_id, a->api_id), row_was, &was, NULL);
+
+    if (st == CCF_DB_OK)
+        st = ccf_db_run(s->db,
+                        "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2"
+                        " AND apf_id = $3",
+                        ARGS(a->ccf_id, a->api_id, a->apf_id), NULL, NULL,
+                        &changed);
+    if (st == CCF_DB_OK && changed == 0)
+        st = CCF_DB_NOT_FOUND;
+    if (st == CCF_DB_OK && was.doc != NULL)
+        st = ccf_event_api(s, "SERVICE_API_UNAVAILABLE", a->api_id,
+                           was.group_id, was.doc);
+    json_decref(was.doc);
+    return st;
+}
+
 enum ccf_store_status ccf_store_api_delete(struct ccf_store *s,
                                            const char *ccf_id,
                                            const char *api_id,
                                            const char *apf_id)
 {
-    return ccf_change_one(s,
-                          "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2"
-                          " AND apf_id = $3",
-                          ARGS(ccf_id, api_id, apf_id));
+    const struct api a = { ccf_id, api_id, apf_id, NULL };
+
+    return ccf_transact(s, work_api_delete, &a);
 }
 
+/* ---- what a partner offers ---- */
+
+static void row_text(const char *const *columns, void *arg)
+{
+    json_object_set_new(arg, columns[0], json_string(columns[1]));
+}
+
+/* One that is new or another; it is taken out of left, what there was. */
+static enum ccf_db_status api_renew(struct ccf_store *s, const struct api *a,
+                                    json_t *left)
+{
+    const json_t *was = json_object_get(left, a->api_id);
+    char *text = json_dumps(a->doc, JSON_COMPACT);
+    bool known = was != NULL;
+    bool same =
+        known && text != NULL && strcmp(json_string_value(was), text) == 0;
+    enum ccf_db_status st = text != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+
+    free(text);
+    (void)json_object_del(left, a->api_id);
+    if (st != CCF_DB_OK || same)
+        return st;
+    if ((st = work_api_put(s, a)) != CCF_DB_OK)
+        return st;
+    return ccf_event_api(s,
+                         known ? "SERVICE_API_UPDATE" : "SERVICE_API_AVAILABLE",
+                         a->api_id, NULL, a->doc);
+}
+
+static enum ccf_db_status api_drop(struct ccf_store *s, const char *ccf_id,
+                                   const char *api_id, const json_t *text)
+{
+    json_t *doc = json_loads(json_string_value(text), 0, NULL);
+    enum ccf_db_status st =
+        ccf_run(s, "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2",
+                ARGS(ccf_id, api_id));
+
+    if (st == CCF_DB_OK && doc != NULL)
+        st = ccf_event_api(s, "SERVICE_API_UNAVAILABLE", api_id, NULL, doc);
+    json_decref(doc);
+    return st;
+}
+
+/* Only what differs is written, and told to those who have subscribed. */
 static enum ccf_db_status work_api_replace(struct ccf_store *s,
                                            const void *what)
 {
     const struct api *all = what;
     struct api one = *all;
-    enum ccf_db_status st =
-        ccf_run(s, "DELETE FROM api WHERE ccf_id = $1", ARGS(all->ccf_id));
+    json_t *left = json_object(), *text;
+    enum ccf_db_status st = CCF_DB_ERROR;
+    const char *api_id;
     size_t i;
 
+    if (left != NULL)
+        st = ccf_db_run(s->db, "SELECT api_id, doc FROM api WHERE ccf_id = $1",
+                        ARGS(all->ccf_id), row_text, left, NULL);
     json_array_foreach(all->doc, i, one.doc)
     {
         one.api_id = json_string_value(json_object_get(one.doc, "apiId"));
         if (st == CCF_DB_OK)
-            st = work_api_put(s, &one);
+            st = api_renew(s, &one, left);
     }
+    json_object_foreach(left, api_id, text)
+    {
+        if (st == CCF_DB_OK)
+            st = api_drop(s, all->ccf_id, api_id, text);
+    }
+    json_decref(left);
     return st;
 }
 

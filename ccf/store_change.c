@@ -5,6 +5,7 @@
  * have signed something in between; so each transaction begins by taking hold
  * of the group's row, and looks whether both are still as they were.
  */
+#include "event.h"
 #include "store_tx.h"
 
 #include <stdlib.h>
@@ -132,30 +133,49 @@ static void drop(json_t *list, const char *key, const json_t *ids)
     }
 }
 
-/* One API without the AEFs that go. */
-static enum ccf_db_status api_without(struct ccf_store *s, const char *ccf_id,
-                                      json_t *doc, const json_t *ids)
+/* One API is another now, or gone: doc NULL. */
+static enum ccf_db_status api_replace(struct ccf_store *s,
+                                      const struct ccf_member *by,
+                                      const char *api_id, const json_t *was,
+                                      const json_t *doc)
 {
-    const char *api_id = json_string_value(json_object_get(doc, "apiId"));
+    char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
+    enum ccf_db_status st = CCF_DB_ERROR;
+
+    if (text != NULL)
+        st = ccf_run(s,
+                     "UPDATE api SET doc = $1 WHERE ccf_id = $2"
+                     " AND api_id = $3",
+                     ARGS(text, by->who.ccf_id, api_id));
+    else if (doc == NULL)
+        st = ccf_run(s, "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2",
+                     ARGS(by->who.ccf_id, api_id));
+    free(text);
+    if (st != CCF_DB_OK)
+        return st;
+    return ccf_event_api(
+        s, doc != NULL ? "SERVICE_API_UPDATE" : "SERVICE_API_UNAVAILABLE",
+        api_id, by->group_id, doc != NULL ? doc : was);
+}
+
+/* One API without the AEFs that go. */
+static enum ccf_db_status api_without(struct ccf_store *s,
+                                      const struct ccf_member *by,
+                                      const json_t *was, const json_t *ids)
+{
+    const char *api_id = json_string_value(json_object_get(was, "apiId"));
+    json_t *doc = json_deep_copy(was);
     json_t *profiles = json_object_get(doc, "aefProfiles");
     size_t before = json_array_size(profiles);
-    enum ccf_db_status st = CCF_DB_ERROR;
-    char *text;
+    enum ccf_db_status st = CCF_DB_OK;
 
     drop(profiles, "aefId", ids);
     drop(json_object_get(json_object_get(doc, "apiStatus"), "aefIds"), NULL,
          ids);
-    if (json_array_size(profiles) == before)
-        return CCF_DB_OK;
-    if (json_array_size(profiles) == 0)
-        return ccf_run(s, "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2",
-                       ARGS(ccf_id, api_id));
-    if ((text = json_dumps(doc, JSON_COMPACT)) != NULL)
-        st = ccf_run(s,
-                     "UPDATE api SET doc = $1 WHERE ccf_id = $2"
-                     " AND api_id = $3",
-                     ARGS(text, ccf_id, api_id));
-    free(text);
+    if (json_array_size(profiles) != before)
+        st = api_replace(s, by, api_id, was,
+                         json_array_size(profiles) > 0 ? doc : NULL);
+    json_decref(doc);
     return st;
 }
 
@@ -182,7 +202,7 @@ static enum ccf_db_status prune_aefs(struct ccf_store *s,
     json_array_foreach(docs, i, doc)
     {
         if (st == CCF_DB_OK)
-            st = api_without(s, by->who.ccf_id, doc, ids);
+            st = api_without(s, by, doc, ids);
     }
     json_decref(docs);
     json_decref(ids);
@@ -193,13 +213,23 @@ static enum ccf_db_status prune_aefs(struct ccf_store *s,
 static enum ccf_db_status prune(struct ccf_store *s,
                                 const struct ccf_member *by)
 {
+    /* There may be any number of them: what ccf_event_api() does, in SQL. */
     enum ccf_db_status st = ccf_run(
         s,
-        "DELETE FROM api WHERE ccf_id = $1 AND apf_id IN (SELECT id FROM"
-        " member WHERE ccf_id = $1 AND group_id = $2 AND role = 'apf'"
-        " AND thumbprint = '')",
-        ARGS(by->who.ccf_id, by->group_id));
+        "INSERT INTO event (name, api_id, group_id, doc)"
+        " SELECT 'SERVICE_API_UNAVAILABLE', a.api_id, m.group_id,"
+        " '{\"serviceAPIDescriptions\":[' || a.doc || ']}'"
+        " FROM member m JOIN api a ON a.apf_id = m.id AND a.ccf_id = m.ccf_id"
+        " WHERE m.group_id = $1 AND m.role = 'apf' AND m.thumbprint = ''",
+        ARGS(by->group_id));
 
+    if (st == CCF_DB_OK)
+        st = ccf_run(
+            s,
+            "DELETE FROM api WHERE ccf_id = $1 AND apf_id IN (SELECT id FROM"
+            " member WHERE ccf_id = $1 AND group_id = $2 AND role = 'apf'"
+            " AND thumbprint = '')",
+            ARGS(by->who.ccf_id, by->group_id));
     if (st == CCF_DB_OK)
         st = prune_aefs(s, by);
     if (st == CCF_DB_OK)
@@ -231,6 +261,8 @@ static enum ccf_db_status work_group_change(struct ccf_store *s,
         st = disown(s, c->by);
     for (size_t i = 0; st == CCF_DB_OK && i < c->n; i++)
         st = member_put(s, &c->members[i], c->by->group_id);
+    if (st == CCF_DB_OK)
+        st = ccf_event_invoker(s, "API_INVOKER_UPDATED", &c->by->who);
     return st == CCF_DB_OK ? prune(s, c->by) : st;
 }
 
@@ -356,7 +388,12 @@ static enum ccf_db_status work_api_set(struct ccf_store *s, const void *what)
         st = own_aefs(s, c);
     if (st != CCF_DB_OK)
         return st;
-    return c->was == NULL ? api_insert(s, c) : api_update(s, c);
+    st = c->was == NULL ? api_insert(s, c) : api_update(s, c);
+    if (st != CCF_DB_OK)
+        return st;
+    return ccf_event_api(
+        s, c->was == NULL ? "SERVICE_API_AVAILABLE" : "SERVICE_API_UPDATE",
+        c->api_id, c->by->group_id, c->doc);
 }
 
 enum ccf_store_status ccf_store_api_set(struct ccf_store *s,

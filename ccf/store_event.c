@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 
 enum ccf_db_status ccf_event_add(struct ccf_store *s,
@@ -17,5 +18,30 @@ enum ccf_db_status ccf_event_add(struct ccf_store *s,
                      ARGS(event->name, event->api_id, event->invoker_id,
                           event->aef_id, event->group_id, doc));
     free(doc);
+    return st;
+}
+
+enum ccf_db_status ccf_event_invoker(struct ccf_store *s, const char *name,
+                                     const struct capif_identity *who)
+{
+    const struct ccf_event e = { .name = name, .invoker_id = who->id };
+
+    return who->role == CAPIF_INVOKER ? ccf_event_add(s, &e) : CCF_DB_OK;
+}
+
+/* The description is for filters, too, so it goes with each. */
+enum ccf_db_status ccf_event_api(struct ccf_store *s, const char *name,
+                                 const char *api_id, const char *group_id,
+                                 const json_t *doc)
+{
+    json_t *detail = json_pack("{s:[O]}", "serviceAPIDescriptions",
+                               (json_t *)(uintptr_t)doc);
+    const struct ccf_event e = {
+        .name = name, .api_id = api_id, .group_id = group_id, .detail = detail
+    };
+    enum ccf_db_status st =
+        detail != NULL ? ccf_event_add(s, &e) : CCF_DB_ERROR;
+
+    json_decref(detail);
     return st;
 }

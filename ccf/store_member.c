@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "event.h"
 #include "store_tx.h"
 
 #include <stdio.h>
@@ -32,6 +33,8 @@ static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
                           capif_role_name(e->members[i].who.role),
                           e->members[i].who.id, e->group_id,
                           e->members[i].thumbprint));
+    for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
+        st = ccf_event_invoker(s, "API_INVOKER_ONBOARDED", &e->members[i].who);
     return st;
 }
 
@@ -144,6 +147,8 @@ static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
                      "DELETE FROM context WHERE ccf_id = $1 AND"
                      " invoker_id = $2",
                      ARGS(o->who->ccf_id, o->who->id));
+    if (st == CCF_DB_OK)
+        st = ccf_event_invoker(s, "API_INVOKER_OFFBOARDED", o->who);
     return st;
 }
 

@@ -11,8 +11,12 @@
 #include "db.h"
 #include "store.h"
 
+struct ccf_notice;
+
 struct ccf_store {
     struct ccf_db *db;
+    const struct ccf_notice *owed; /* ccf_store_owe() */
+    size_t n_owed;
 };
 
 /* Arguments of a statement, and how many. */

@@ -87,6 +87,15 @@ static void fill(void)
         " FROM generate_series(1, 5000) g;"
         "INSERT INTO partner_key SELECT 'fill-' || g, 0, '{}'"
         " FROM generate_series(1, 5000) g;"
+        "INSERT INTO event (name) SELECT 'n' || g"
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO subscription SELECT 'fill-' || g, 'c' || g % 3, 'invoker',"
+        " 'fill-' || g, 'g', 4000000000000 + g, 4000000000000 + g, 0, 0, ',',"
+        " '{}' FROM generate_series(1, 5000) g;"
+        "INSERT INTO subscribed SELECT 'n' || g % 500, 'fill-' || g"
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO held (sub_id, name) SELECT 'fill-' || g, 'n'"
+        " FROM generate_series(1, 5000) g;"
         "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}'"
         " FROM generate_series(1, 5000) g");
     (void)cluster_sql(store_place, "ANALYZE");
@@ -117,7 +126,9 @@ static void server_plan(const char *sql)
              "EXPLAIN EXECUTE p(%s)",
              sql, range ? "custom" : "generic", args);
     plan = cluster_sql(store_place, text);
-    if (strstr(plan, "Seq Scan") != NULL || strstr(plan, "Index Cond") == NULL)
+    if (strstr(plan, "Seq Scan") != NULL
+        || (strstr(plan, "Index Cond") == NULL
+            && strstr(plan, "Conflict Arbiter Indexes") == NULL))
         fail_msg("%s:\n%s", sql, plan);
 }
 

@@ -5,6 +5,10 @@
  */
 #include "store_suite.h"
 
+#include "notice.h"
+#include "report.h"
+#include "store_subscription.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,4 +275,72 @@ void test_race_open_processes(void **state)
         assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
         assert_int_equal(status, 0);
     }
+}
+
+/* ---- one event for many, told by many ---- */
+
+#define SUBSCRIBERS 200
+
+static enum ccf_store_status tell_all(struct ccf_store *s, int n, int round)
+{
+    enum ccf_store_status st;
+
+    (void)n;
+    (void)round;
+    do {
+        st = ccf_fanout(s, (int64_t)time(NULL) * 1000);
+    } while (st == CCF_STORE_OK);
+    return st == CCF_STORE_NOT_FOUND ? CCF_STORE_OK : st;
+}
+
+static enum ccf_db_status work_event(struct ccf_store *s, const void *what)
+{
+    return ccf_event_add(s, what);
+}
+
+/* Each is told of each once, in order, whoever does it. */
+void test_race_fanout(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct ccf_member m = store_member(CAPIF_INVOKER, "fan");
+    struct ccf_event e = { .name = "SERVICE_API_AVAILABLE" };
+    struct ccf_notice_row row;
+    char id[32], *lanes[4];
+    int got[SUBSCRIBERS] = { 0 };
+    size_t n;
+
+    strcpy(m.group_id, "fan");
+    assert_int_equal(store_enrol(s, "fan", LATER, "fan", &m, 1), CCF_STORE_OK);
+    assert_int_equal(tell_all(s, 0, 0), CCF_STORE_OK);
+    for (int i = 0; i < SUBSCRIBERS; i++) {
+        json_t *doc = soft_json("{'events':['SERVICE_API_AVAILABLE'],"
+                                "'notificationDestination':'https://fan.x/'}");
+
+        snprintf(id, sizeof(id), "fan-%d", i);
+        assert_int_equal(ccf_store_subscription_set(s, &m, id, NULL, doc),
+                         CCF_STORE_OK);
+        json_decref(doc);
+    }
+    for (int i = 0; i < 3; i++) {
+        e.api_id = i == 0 ? "0" : i == 1 ? "1" : "2";
+        assert_int_equal(ccf_transact(s, work_event, &e), CCF_STORE_OK);
+    }
+    line_up(4);
+    assert_int_equal(race(tell_all, 4, 0, CCF_STORE_OK, CCF_STORE_OK), 4);
+    go_home(4);
+    assert_int_equal(ccf_lanes_take(s, "t", 1, 2, lanes, 4, &n), CCF_STORE_OK);
+    while (n > 0)
+        free(lanes[--n]);
+    while (ccf_lane_next(s, "t", "https://fan.x/", &row) == CCF_STORE_OK) {
+        int i = atoi(strstr(row.text, "fan-") + 4);
+        int k = atoi(strstr(row.text, "apiIds\":[\"") + 10);
+
+        assert_int_equal(got[i]++, k);
+        assert_int_equal(ccf_lane_done(s, "t", "https://fan.x/", row.seq, 2),
+                         CCF_STORE_OK);
+        ccf_notice_clear(&row);
+    }
+    for (int i = 0; i < SUBSCRIBERS; i++)
+        assert_int_equal(got[i], 3);
+    assert_int_equal(ccf_store_offboard(s, &m.who, "fan"), CCF_STORE_OK);
 }

@@ -52,7 +52,20 @@ void test_notices_have_one_bearer(void **state);
 void test_notices_wait_after_failure(void **state);
 void test_notices_lanes_are_shared(void **state);
 
+/* store_events.c */
+void test_events_of_apis(void **state);
+void test_events_of_leaving(void **state);
+void test_events_of_partners_apis(void **state);
+void test_events_of_invokers(void **state);
+void test_events_may_see(void **state);
+void test_events_filters(void **state);
+void test_subscription_ends(void **state);
+void test_subscription_changes(void **state);
+void test_reports_periodic(void **state);
+void test_reports_immediate(void **state);
+
 /* store_race.c */
+void test_race_fanout(void **state);
 void test_race_one_enrolment(void **state);
 void test_race_many_enrolments(void **state);
 void test_race_replace(void **state);

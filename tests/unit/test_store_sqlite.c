@@ -157,23 +157,44 @@ static void test_lost_tables(void **state)
     json_decref(list);
 }
 
+/* Overwrite the first pages of all tables and indexes but the version's. */
+static void damage(void)
+{
+    FILE *f = fopen(file, "r+");
+    sqlite3_stmt *stmt = NULL;
+    sqlite3 *db = NULL;
+
+    assert_non_null(f);
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db,
+                           "SELECT rootpage FROM sqlite_master WHERE"
+                           " rootpage > 1 AND tbl_name NOT LIKE 'schema_%'",
+                           -1, &stmt, NULL),
+        SQLITE_OK);
+    while (sqlite3_step(stmt) == SQLITE_ROW) {
+        long page = (long)sqlite3_column_int64(stmt, 0);
+
+        assert_int_equal(fseek(f, (page - 1) * 4096, SEEK_SET), 0);
+        for (int i = 0; i < 4096; i++)
+            assert_int_equal(fputc(0xff, f), 0xff);
+    }
+    assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* Bytes of the file's pages overwritten while it was closed. */
 static void test_damaged(void **state)
 {
     struct ccf_store *s = opened();
     json_t *doc = soft_json("{}"), *out = NULL;
-    FILE *f;
 
     (void)state;
     assert_int_equal(ccf_store_context_put(s, "a.b", "i", LATER, doc),
                      CCF_STORE_OK);
     ccf_store_close(s);
-    f = fopen(file, "r+");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, 2L * 4096, SEEK_SET), 0);
-    for (int i = 0; i < 64 * 4096; i++)
-        assert_int_equal(fputc(0xff, f), 0xff);
-    assert_int_equal(fclose(f), 0);
+    damage();
     s = opened(); /* the version's own page is intact */
     soft_listen();
     assert_int_equal(ccf_store_context_get(s, "a.b", "i", &out),
