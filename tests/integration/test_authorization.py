@@ -49,6 +49,7 @@ def setUpModule():
     d.reconfigure('ccf-a', 'aefs = aef-b1\n', 'aefs = aef-b1, %s\n'
                   % ', '.join('aef-m%d' % i for i in range(1, 10)))
     w = World()
+    fresh_subscription()
 
 
 def tearDownModule():
@@ -151,6 +152,7 @@ class World:
         self.n, self.n_aefs = 0, 5
         self.api = self.publish()
         self.negotiate()
+        self.subscription = None
 
     def name(self):
         self.n += 1
@@ -213,6 +215,18 @@ def fresh_provider():
     w.who.update({'AEF': w.home.aef, 'APF': w.home.apf, 'AMF': w.home.amf})
     w.api = w.publish()
     w.negotiate()
+    fresh_subscription()
+
+
+def fresh_subscription():
+    a = w.aef.request('POST', EVENTS.format(w.aef.id), body=subscription())
+    ok(a, 201)
+    w.subscription = a.headers['Location'].split('/')[-1]
+
+
+def subscription():
+    return {'events': ['SERVICE_API_AVAILABLE'],
+            'notificationDestination': 'https://invoker.invalid/n'}
 
 
 def onboarding():
@@ -236,6 +250,7 @@ ONE = '/api-invoker-management/v1/onboardedInvokers'
 REG = '/api-provider-management/v1/registrations'
 APIS = '/published-apis/v1/{}/service-apis'
 CTX = '/capif-security/v1/trustedInvokers/{}'
+EVENTS = '/capif-events/v1/{}/subscriptions'
 EVERYBODY = dict.fromkeys(PUBLIC, 401)
 
 ROWS = {
@@ -287,7 +302,24 @@ ROWS = {
     ('POST', '/capif-security/v1/securities/{}/token'): Row(
         {'invoker': 200}, lambda: [w.one.id], body=token_form,
         kind=FORM, others=EVERYBODY),
+    ('POST', '/oauth/token'): Row(
+        {'invoker': 200}, body=token_form, kind=FORM, others=EVERYBODY),
+    ('POST', '/oauth/introspect'): Row(
+        {'AEF': 200, "provider's other AEF": 200,
+         "other provider's AEF": 200}, body=lambda: 'token=x', kind=FORM),
+    ('GET', '/.well-known/oauth-authorization-server'): Row(PUBLIC),
     ('GET', '/.well-known/jwks.json'): Row(PUBLIC),
+    ('POST', EVENTS): Row({'AEF': 201}, lambda: [w.aef.id],
+                          body=lambda: subscription()),
+    ('PUT', EVENTS + '/{}'): Row(
+        {'AEF': 200}, lambda: [w.aef.id, w.subscription],
+        body=lambda: subscription()),
+    ('PATCH', EVENTS + '/{}'): Row(
+        {'AEF': 200}, lambda: [w.aef.id, w.subscription],
+        body=lambda: {'events': ['SERVICE_API_UPDATE']}, kind=MERGE),
+    ('DELETE', EVENTS + '/{}'): Row(
+        {'AEF': 204}, lambda: [w.aef.id, w.subscription],
+        fresh=fresh_subscription),
 }
 
 
@@ -312,7 +344,14 @@ class Authorization(unittest.TestCase):
 
     def status(self, key, row, who):
         a = self.ask(key, row, who)
-        return TLS if a is None else a.status
+        if a is None:
+            return TLS
+        if a.status >= 400 and key[1].endswith('/token'):
+            self.assertEqual(a.json()['error'], 'invalid_client', who)
+        elif a.status >= 400:
+            self.assertEqual(a.headers['Content-Type'],
+                             'application/problem+json', who)
+        return a.status
 
     def test_table_has_a_row_for_each_route(self):
         self.assertEqual(set(ROWS), set(ROUTES))

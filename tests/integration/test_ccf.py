@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may do what at a CCF: certificates, enrolments, the token end-point."""
+"""Certificates, enrolments and the token end-point of a CCF.  Who may do what
+is in test_authorization.py."""
 
 import base64
-import re
 import ssl
 import threading
 import time
@@ -15,38 +15,8 @@ from domains import (DIED, FORM, b64, changed, jws_hmac, jws_parts, make_csr,
 API = domains.API
 ONBOARD = '/api-invoker-management/v1/onboardedInvokers'
 REGISTER = '/api-provider-management/v1/registrations'
-PUBLISH = '/published-apis/v1/{}/service-apis'
 CONTEXT = '/capif-security/v1/trustedInvokers/{}'
-TOKEN = '/capif-security/v1/securities/{}/token'
 JWKS = '/.well-known/jwks.json'
-
-# Who may use what, of a CCF's own members; None: it is not the certificate
-# that decides.  A route that is not listed here makes the tests fail.
-MAY = {
-    ('POST', ONBOARD): None,
-    ('PUT', ONBOARD + '/{}'): ('invoker',),
-    ('PATCH', ONBOARD + '/{}'): ('invoker',),
-    ('DELETE', ONBOARD + '/{}'): ('invoker',),
-    ('POST', REGISTER): None,
-    ('PUT', REGISTER + '/{}'): ('amf',),
-    ('PATCH', REGISTER + '/{}'): ('amf',),
-    ('DELETE', REGISTER + '/{}'): ('amf',),
-    ('POST', PUBLISH): ('apf',),
-    ('GET', PUBLISH): ('apf',),
-    ('GET', PUBLISH + '/{}'): ('apf',),
-    ('PUT', PUBLISH + '/{}'): ('apf',),
-    ('PATCH', PUBLISH + '/{}'): ('apf',),
-    ('DELETE', PUBLISH + '/{}'): ('apf',),
-    ('GET', '/service-apis/v1/allServiceAPIs'): ('invoker',),
-    ('PUT', CONTEXT): ('invoker',),
-    ('POST', CONTEXT + '/update'): ('invoker',),
-    ('GET', CONTEXT): ('aef',),
-    ('DELETE', CONTEXT): ('invoker',),
-    ('POST', TOKEN): None,
-    ('GET', JWKS): None,
-}
-ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
-                    domains.read(domains.SOURCE + '/ccf/routes.c'))
 
 
 def setUpModule():
@@ -63,75 +33,7 @@ def tearDownModule():
     d.stop()
 
 
-def try_route(ccf, method, route, who):
-    path = route.replace('{}', who.id if who else 'x')
-    headers = {}
-    body = None
-    if method in ('POST', 'PUT', 'PATCH'):
-        body = '{"regSec":"x.y.z"}'
-        headers['Content-Type'] = ('application/merge-patch+json'
-                                   if method == 'PATCH'
-                                   else 'application/json')
-    if route == TOKEN:
-        body = 'grant_type=client_credentials&client_id=' + (
-            who.id if who else 'x')
-        headers['Content-Type'] = FORM
-    return ccf.request(method, path, who, headers=headers, body=body)
-
-
 class Certificates(unittest.TestCase):
-    def refused_everywhere(self, ccf, who):
-        for method, route in ROUTES:
-            with self.subTest(method=method, route=route):
-                a = try_route(ccf, method, route, who)
-                if route == JWKS:  # public keys, for everybody
-                    self.assertEqual(a.status, 200, a)
-                    continue
-                self.assertEqual(a.status, 401, a)
-                if route == TOKEN:
-                    self.assertEqual(a.json()['error'], 'invalid_client')
-                else:
-                    self.assertEqual(a.headers['Content-Type'],
-                                     'application/problem+json')
-
-    def test_every_route_is_known_here(self):
-        self.assertEqual(sorted(ROUTES), sorted(MAY))
-
-    def test_invoker_of_domain_a_is_refused_by_every_route_of_ccf_b(self):
-        self.refused_everywhere(d.b, one)
-
-    def test_invoker_of_domain_b_is_refused_by_every_route_of_ccf_a(self):
-        self.refused_everywhere(d.a, inv_b)
-
-    def test_no_certificate_is_refused_by_every_route(self):
-        self.refused_everywhere(d.a, None)
-
-    def other_role(self, role, who):
-        for method, route in ROUTES:
-            with self.subTest(method=method, route=route):
-                may = MAY[method, route]
-                if may is not None and role not in may:
-                    a = try_route(d.a, method, route, who)
-                    self.assertEqual(a.status, 403, a)
-
-    def test_invoker_is_refused_by_routes_of_other_roles(self):
-        self.other_role('invoker', one)
-
-    def test_aef_is_refused_by_routes_of_other_roles(self):
-        self.other_role('aef', home.aef)
-
-    def test_apf_is_refused_by_routes_of_other_roles(self):
-        self.other_role('apf', home.apf)
-
-    def test_amf_is_refused_by_routes_of_other_roles(self):
-        self.other_role('amf', home.amf)
-
-    def test_provider_functions_get_no_token(self):
-        for who in (home.aef, home.apf, home.amf):
-            a = try_route(d.a, 'POST', TOKEN, who)
-            self.assertEqual((a.status, a.json()['error']),
-                             (401, 'invalid_client'))
-
     def foreign(self, tls):
         ca = domains.ForeignCa('%s/foreign%d' % (d.extra, tls))
         for ccf in (d.a, d.b):
