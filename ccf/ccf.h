@@ -2,7 +2,11 @@
 /*
  * ccf: the CAPIF core function, what its files share.
  *
- * struct ccf is made before the workers start and only read from then on;
+ * struct ccf is a configuration as it was read, and only read from then on:
+ * SIGHUP makes a new one, which each worker takes in its place.  A request
+ * holds the one that it began with, a call to a partner (ccf_partner_call())
+ * the one that the partner is of; so a struct ccf_partner found at one of
+ * these times may be used until the request or call has ended.
  * struct ccf_worker belongs to one thread.  Routes and who may use them are
  * in routes.c; a handler that runs knows its peer from worker->peer, which
  * is valid until the handler returns.
@@ -16,7 +20,10 @@
 #include "server.h"
 #include "store.h"
 
+#include <stdatomic.h>
+
 #define CCF_PARTNERS_MAX 16
+#define CCF_KEYS_MAX     8  /* of a kind, the one in use and older ones */
 #define CCF_APIS_MAX     32 /* securityInfo entries in one request */
 #define CCF_VS           "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */
 #define CCF_HOP_MS       5000L                      /* design 10, OQ-20 */
@@ -47,6 +54,7 @@ struct ccf_transports {
 
 /* Another domain's CCF, and what was agreed with it: [partner NAME]. */
 struct ccf_partner {
+    struct ccf *of; /* whose it is */
     const char *name;
     const char *ccf_id;
     const char *url;     /* https://ccf_id:port */
@@ -61,23 +69,27 @@ struct ccf_partner {
 };
 
 struct ccf {
+    atomic_uint refs;
     struct capif_conf *conf;
     const char *ccf_id, *listen, *store_name, *url;
-    const char *cert_file, *key_uri, *ca_file, *ca_key_uri, *jws_key_uri;
+    const char *cert_file, *key_uri, *ca_file;
+    /* The first of each is the one in use, the others still hold. */
+    const char *const *ca_key_uris, *const *jws_key_uris, *const *kek_uris;
     const char *const *methods; /* this CCF's policy, design 10, OQ-8 */
     const char *oauth_client_auth;
-    const char *kek_uri;        /* NULL: no PSKs */
+    const char *kek_uri;        /* the first; NULL: no PSKs */
     const char *notify_ca;      /* NULL: the system's */
     const char *const *connect; /* HOST:PORT=ADDRESS:PORT, ... */
     struct ccf_transports transports;
     size_t psk_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
     struct capif_credentials cred;
-    STACK_OF(X509) * ca_certs; /* the first is the issuer */
-    EVP_PKEY *ca_key, *jws_key;
-    char kid[44];
-    json_t *jwks;
-    STACK_OF(X509) * anchors; /* own and partners'; borrowed */
+    STACK_OF(X509) * ca_certs;       /* the first is the issuer */
+    EVP_PKEY *ca_keys[CCF_KEYS_MAX]; /* of ca_certs; NULL: not there */
+    EVP_PKEY *ca_key, *jws_key;      /* the first; jws_key is owned */
+    char kid[44];                    /* of jws_key */
+    json_t *jwks;                    /* all */
+    STACK_OF(X509) * anchors;        /* own and partners'; borrowed */
     SSL_CTX *tls;
     struct ccf_partner partners[CCF_PARTNERS_MAX];
     size_t n_partners;
@@ -89,14 +101,21 @@ struct ccf_worker {
     struct capif_client *client;
     struct capif_server *server; /* NULL: of the courier */
     struct ccf_courier *courier; /* NULL: of those who serve */
+    struct ccf_rewrap *rewrap;   /* likewise */
     struct capif_identity peer;  /* of the request being dispatched */
     char peer_thumbprint[44];
     char peer_group[CAPIF_ID_MAX + 1]; /* onboardingId or apiProvDomId */
 };
 
-/* Read the configuration and load all keys; false: it said why. */
-bool ccf_load(struct ccf *ccf, const char *path);
-void ccf_unload(struct ccf *ccf);
+/*
+ * Read the configuration and load all keys; NULL: it said why.  was NULL: as
+ * the program's first use of OpenSSL.  Else once more: what can't change
+ * while it runs must be as in was.
+ */
+struct ccf *ccf_open(const char *path, const struct ccf *was);
+/* One more reference, returned, and one less. */
+struct ccf *ccf_hold(struct ccf *ccf);
+void ccf_let_go(struct ccf *ccf);
 
 extern const struct capif_route ccf_routes[];
 unsigned ccf_who(const struct capif_req *req, void *app);
@@ -275,6 +294,13 @@ char *ccf_psk_envelope(struct ccf_worker *w,
                        const struct capif_identity *invoker,
                        const json_t *entry, struct ccf_refusal *no);
 
+/*
+ * KEY from the store, under whichever of the KEKs it is; a handle that lives
+ * for so many seconds.  false: OpenSSL's queue says why.
+ */
+bool ccf_psk_key(const struct ccf *ccf, const char *wrapped, unsigned seconds,
+                 uint8_t out[CAPIF_HANDLE_LEN_MAX], size_t *len);
+
 /* ---- CAPIF-6e (partner.c) ---- */
 
 /*
@@ -295,6 +321,14 @@ struct ccf_courier *ccf_courier_new(struct event_base *base,
                                     struct ccf_worker *w);
 /* After its client, whose callbacks need it. */
 void ccf_courier_free(struct ccf_courier *courier);
+
+/* ---- KEYs under older KEKs (rewrap.c) ---- */
+
+struct ccf_rewrap *ccf_rewrap_new(struct event_base *base,
+                                  struct ccf_worker *w);
+/* w's configuration is a new one; NULL: nothing. */
+void ccf_rewrap_begin(struct ccf_rewrap *rewrap);
+void ccf_rewrap_free(struct ccf_rewrap *rewrap);
 
 /* Whose context the path names; answers and returns false if not yours. */
 bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,

@@ -53,6 +53,12 @@ static const char *const migrations[][8] = {
         " invoker_id TEXT, aef_id TEXT, group_id TEXT, doc TEXT)",
         NULL,
     },
+    {
+        /* '': a PSK of before, which may be under any KEK */
+        "ALTER TABLE psk ADD COLUMN kek TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX psk_by_kek ON psk (kek, psk_id)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 
