@@ -7,6 +7,7 @@
 
 #include "log.h"
 
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,7 @@ struct passage {
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
+    bool asked; /* the CCF, anew */
 };
 
 static void passage_free(struct passage *p)
@@ -314,6 +316,26 @@ static bool authenticated(const struct passage *p, SSL *ssl,
     return false;
 }
 
+/*
+ * Keys and certificates of another domain's CCF change: is this by one that is
+ * newer than what we know of it?  Then ask, but once a second at most.
+ */
+static bool outdated(const struct passage *p, SSL *ssl,
+                     const struct aef_info *info)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    bool known = cert == NULL;
+
+    if (p->asked || !info->known || p->how == BY_PSK
+        || time(NULL) + (time_t)p->w->aef->info_seconds <= info->expires)
+        return false;
+    for (int i = 0; !known && i < sk_X509_num(info->anchors); i++)
+        known = X509_check_issued(sk_X509_value(info->anchors, i), cert)
+                == X509_V_OK;
+    return !known
+           || (p->how == BY_TOKEN && !aef_key_known(&p->jws, info->issuers));
+}
+
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct passage *p = arg;
@@ -326,6 +348,10 @@ static void on_info(const struct aef_info *info, void *arg)
     } else if (info == NULL) {
         capif_req_set_header(p->req, "Retry-After", "5");
         capif_reply_problem(p->req, 503, NULL, "the CCF does not answer");
+    } else if (outdated(p, ssl, info)) {
+        p->asked = true;
+        aef_info_get(p->w, info->ccf_id, info->invoker_id, true, on_info, p);
+        return;
     } else if (!authenticated(p, ssl, info, &no)) {
         challenge(p->req, &no);
     } else if ((method = aef_info_method(info, p->api->name)) == NULL) {

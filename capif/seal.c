@@ -129,6 +129,26 @@ static bool wrap_cipher(const char *kek_uri, bool encrypt, unsigned lifetime,
     return ok;
 }
 
+bool capif_kek_there(const char *kek_uri)
+{
+    EVP_CIPHER *cipher =
+        EVP_CIPHER_fetch(NULL, "AES-256-WRAP", "provider=sealed");
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("key-uri", (char *)(uintptr_t)kek_uri,
+                                         0),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = cipher != NULL && ctx != NULL;
+
+    if (ok)
+        EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+    ok = ok && EVP_CipherInit_ex2(ctx, cipher, NULL, NULL, 1, params);
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(cipher);
+    return ok;
+}
+
 bool capif_kek_id(const char *kek_uri, char out[44])
 {
     return capif_sha256_b64url(kek_uri, strlen(kek_uri), out);

@@ -37,6 +37,8 @@ void capif_seal_release(const uint8_t *handle, size_t len);
 
 /* What a KEK's URI is known by in the store: base64url of its SHA-256. */
 bool capif_kek_id(const char *kek_uri, char out[44]);
+/* Is there such a key in the token, and may it be used? */
+bool capif_kek_there(const char *kek_uri);
 /* For the store: under the KEK of that URI, in base64url; caller frees. */
 char *capif_seal_wrap(const char *kek_uri, const uint8_t *handle, size_t len);
 /* And back; *len is CAPIF_HANDLE_LEN or CAPIF_HANDLE_LEN_MAX. */

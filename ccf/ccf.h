@@ -85,7 +85,7 @@ struct ccf {
     size_t workers, token_seconds, context_seconds, cert_days;
     struct capif_credentials cred;
     STACK_OF(X509) * ca_certs;       /* the first is the issuer */
-    EVP_PKEY *ca_keys[CCF_KEYS_MAX]; /* of ca_certs; NULL: not there */
+    EVP_PKEY *ca_keys[CCF_KEYS_MAX]; /* of ca_certs[i]; NULL: none */
     EVP_PKEY *ca_key, *jws_key;      /* the first; jws_key is owned */
     char kid[44];                    /* of jws_key */
     json_t *jwks;                    /* all */

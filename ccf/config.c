@@ -205,38 +205,52 @@ static bool load_partner(struct ccf *ccf, const char *section)
            && anchors_add(ccf, p->ca_certs);
 }
 
-/* The certificate of that key in the CA's file, or -1; takes over key. */
-static int take_ca_key(struct ccf *ccf, EVP_PKEY *key)
+/*
+ * Put a CA key with its certificate; takes over key.  That of the first key
+ * becomes the first certificate: the issuer.
+ */
+static bool take_ca_key(struct ccf *ccf, EVP_PKEY *key, bool first)
 {
-    int n = sk_X509_num(ccf->ca_certs);
+    int n = sk_X509_num(ccf->ca_certs), at = 0;
 
-    for (int i = 0; key != NULL && i < n && i < CCF_KEYS_MAX; i++) {
-        if (ccf->ca_keys[i] == NULL
-            && X509_check_private_key(sk_X509_value(ccf->ca_certs, i), key)) {
-            ccf->ca_keys[i] = key;
-            return i;
+    while (
+        at < n
+        && (key == NULL || at >= CCF_KEYS_MAX || ccf->ca_keys[at] != NULL
+            || !X509_check_private_key(sk_X509_value(ccf->ca_certs, at), key)))
+        at++;
+    ERR_clear_error(); /* of certificates that the key is not of */
+    if (at < n && first) {
+        X509 *issuer = sk_X509_delete(ccf->ca_certs, at);
+
+        at = 0;
+        if (!sk_X509_unshift(ccf->ca_certs, issuer)) {
+            X509_free(issuer);
+            at = n;
         }
     }
-    EVP_PKEY_free(key);
-    return -1;
+    if (at < n)
+        ccf->ca_keys[at] = key;
+    else
+        EVP_PKEY_free(key);
+    return at < n;
 }
 
 static bool load_ca(struct ccf *ccf)
 {
-    int at;
+    EVP_PKEY *key;
 
-    ccf->ca_certs = capif_certs_load(ccf->ca_file);
+    if ((ccf->ca_certs = capif_certs_load(ccf->ca_file)) == NULL) {
+        capif_log_ssl("ca-unusable", "file", ccf->ca_file, NULL);
+        return false;
+    }
     for (size_t i = 0; ccf->ca_key_uris[i] != NULL; i++) {
-        at = ccf->ca_certs != NULL
-                 ? take_ca_key(ccf, capif_key_load(ccf->ca_key_uris[i]))
-                 : -1;
-        if (at < 0 || (at == 0) != (i == 0)) {
+        if ((key = capif_key_load(ccf->ca_key_uris[i])) == NULL
+            || !take_ca_key(ccf, key, i == 0)) {
             capif_log_ssl("ca-unusable", "file", ccf->ca_file, "key",
                           ccf->ca_key_uris[i], NULL);
             return false;
         }
     }
-    ERR_clear_error(); /* of certificates that a key is not of */
     ccf->ca_key = ccf->ca_keys[0];
     return true;
 }
@@ -273,6 +287,12 @@ static bool load_keys(struct ccf *ccf)
     for (const char *const *uri = ccf->jws_key_uris; *uri != NULL; uri++)
         if (!load_jws_key(ccf, *uri))
             return false;
+    for (const char *const *uri = ccf->kek_uris; *uri != NULL; uri++) {
+        if (!capif_kek_there(*uri)) {
+            capif_log_ssl("kek-unusable", "kek", *uri, NULL);
+            return false;
+        }
+    }
     ccf->kek_uri = ccf->kek_uris[0];
     return true;
 }
