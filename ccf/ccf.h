@@ -81,7 +81,8 @@ struct ccf {
     const char *notify_ca;      /* NULL: the system's */
     const char *const *connect; /* HOST:PORT=ADDRESS:PORT, ... */
     struct ccf_transports transports;
-    size_t psk_seconds;
+    const char *revoked_file; /* NULL: none */
+    size_t psk_seconds, crl_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
     struct capif_credentials cred;
     STACK_OF(X509) * ca_certs;       /* the first is the issuer */
@@ -89,7 +90,9 @@ struct ccf {
     EVP_PKEY *ca_key, *jws_key;      /* the first; jws_key is owned */
     char kid[44];                    /* of jws_key */
     json_t *jwks;                    /* all */
-    STACK_OF(X509) * anchors;        /* own and partners'; borrowed */
+    STACK_OF(X509) * revoked;        /* by the operator; may be NULL */
+    char crl_url[2 * CAPIF_CCF_ID_MAX + CAPIF_CA_ID + 32]; /* of ca_key */
+    STACK_OF(X509) * anchors; /* own and partners'; borrowed */
     SSL_CTX *tls;
     struct ccf_partner partners[CCF_PARTNERS_MAX];
     size_t n_partners;
@@ -99,10 +102,12 @@ struct ccf_worker {
     struct ccf *ccf;
     struct ccf_store *store;
     struct capif_client *client;
-    struct capif_server *server; /* NULL: of the courier */
-    struct ccf_courier *courier; /* NULL: of those who serve */
-    struct ccf_rewrap *rewrap;   /* likewise */
-    struct capif_identity peer;  /* of the request being dispatched */
+    struct capif_server *server;     /* NULL: of the courier */
+    struct ccf_courier *courier;     /* NULL: of those who serve */
+    struct ccf_rewrap *rewrap;       /* likewise */
+    struct ccf_crl_fetch *crl_fetch; /* likewise */
+    struct ccf_crls *crls;
+    struct capif_identity peer; /* of the request being dispatched */
     char peer_thumbprint[44];
     char peer_group[CAPIF_ID_MAX + 1]; /* onboardingId or apiProvDomId */
 };
@@ -113,6 +118,8 @@ struct ccf_worker {
  * while it runs must be as in was.
  */
 struct ccf *ccf_open(const char *path, const struct ccf *was);
+/* All keys that ccf's options name (keys.c); false: it said why. */
+bool ccf_keys_load(struct ccf *ccf);
 /* One more reference, returned, and one less. */
 struct ccf *ccf_hold(struct ccf *ccf);
 void ccf_let_go(struct ccf *ccf);
@@ -330,6 +337,26 @@ struct ccf_rewrap *ccf_rewrap_new(struct event_base *base,
 void ccf_rewrap_begin(struct ccf_rewrap *rewrap);
 void ccf_rewrap_free(struct ccf_rewrap *rewrap);
 
+/* ---- CRLs (crl.c, and crl_fetch.c in the background) ---- */
+
+struct ccf_crls *ccf_crls_new(void);
+void ccf_crls_free(struct ccf_crls *crls);
+/*
+ * Does a partner's CRL, as we have it, list a certificate of its CA?
+ * CCF_STORE_GONE: it does.  CCF_STORE_ERROR: that can't be told.
+ */
+enum ccf_store_status ccf_revoked_there(struct ccf_worker *w,
+                                        const char *ccf_id, X509 *ca,
+                                        const X509 *cert);
+/* The CA certificate of this CCF that cert is under, or NULL. */
+X509 *ccf_issuer_of(const struct ccf *ccf, X509 *cert);
+
+struct ccf_crl_fetch *ccf_crl_fetch_new(struct event_base *base,
+                                        struct ccf_worker *w);
+/* As ccf_rewrap_begin(). */
+void ccf_crl_fetch_begin(struct ccf_crl_fetch *fetch);
+void ccf_crl_fetch_free(struct ccf_crl_fetch *fetch);
+
 /* Whose context the path names; answers and returns false if not yours. */
 bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,
                        const char **ccf_id);
@@ -347,5 +374,6 @@ capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
     ccf_delete_context;
 capif_handler ccf_post_token;
 capif_handler ccf_get_jwks;
+capif_handler ccf_get_crl;
 
 #endif

@@ -41,6 +41,7 @@ static const struct capif_opt ccf_options[] = {
     LIST("ca-key", ca_key_uris, NULL),
     LIST("jws-key", jws_key_uris, NULL),
     LIST("kek", kek_uris, ""),
+    STR("revoked-certificates", revoked_file, ""),
     STR("notification-ca", notify_ca, ""),
     LIST("connect", connect, ""),
     { "transport", CAPIF_OPT_LIST, offsetof(struct ccf, transports.option), "",
@@ -54,6 +55,7 @@ static const struct capif_opt ccf_options[] = {
     UINT("token-lifetime", token_seconds, "600", 1, 86400),
     UINT("psk-lifetime", psk_seconds, "3600", 1, 31536000),
     UINT("context-lifetime", context_seconds, "86400", 1, 31536000),
+    UINT("crl-interval", crl_seconds, "300", 1, 86400),
     UINT("certificate-days", cert_days, "90", 1, 3650),
     { .name = NULL },
 };
@@ -205,98 +207,6 @@ static bool load_partner(struct ccf *ccf, const char *section)
            && anchors_add(ccf, p->ca_certs);
 }
 
-/*
- * Put a CA key with its certificate; takes over key.  That of the first key
- * becomes the first certificate: the issuer.
- */
-static bool take_ca_key(struct ccf *ccf, EVP_PKEY *key, bool first)
-{
-    int n = sk_X509_num(ccf->ca_certs), at = 0;
-
-    while (
-        at < n
-        && (key == NULL || at >= CCF_KEYS_MAX || ccf->ca_keys[at] != NULL
-            || !X509_check_private_key(sk_X509_value(ccf->ca_certs, at), key)))
-        at++;
-    ERR_clear_error(); /* of certificates that the key is not of */
-    if (at < n && first) {
-        X509 *issuer = sk_X509_delete(ccf->ca_certs, at);
-
-        at = 0;
-        if (!sk_X509_unshift(ccf->ca_certs, issuer)) {
-            X509_free(issuer);
-            at = n;
-        }
-    }
-    if (at < n)
-        ccf->ca_keys[at] = key;
-    else
-        EVP_PKEY_free(key);
-    return at < n;
-}
-
-static bool load_ca(struct ccf *ccf)
-{
-    EVP_PKEY *key;
-
-    if ((ccf->ca_certs = capif_certs_load(ccf->ca_file)) == NULL) {
-        capif_log_ssl("ca-unusable", "file", ccf->ca_file, NULL);
-        return false;
-    }
-    for (size_t i = 0; ccf->ca_key_uris[i] != NULL; i++) {
-        if ((key = capif_key_load(ccf->ca_key_uris[i])) == NULL
-            || !take_ca_key(ccf, key, i == 0)) {
-            capif_log_ssl("ca-unusable", "file", ccf->ca_file, "key",
-                          ccf->ca_key_uris[i], NULL);
-            return false;
-        }
-    }
-    ccf->ca_key = ccf->ca_keys[0];
-    return true;
-}
-
-/* The first key signs, all are published. */
-static bool load_jws_key(struct ccf *ccf, const char *uri)
-{
-    EVP_PKEY *key = capif_key_load(uri);
-    char kid[44];
-    json_t *jwk = NULL;
-
-    if (key == NULL || !capif_jwk_thumbprint(key, kid)
-        || (jwk = capif_jwk(key, kid)) == NULL
-        || json_array_append_new(json_object_get(ccf->jwks, "keys"), jwk)
-               != 0) {
-        capif_log_ssl("jws-key-unusable", "key", uri, NULL);
-        EVP_PKEY_free(key);
-        return false;
-    }
-    if (ccf->jws_key != NULL) {
-        EVP_PKEY_free(key);
-        return true;
-    }
-    ccf->jws_key = key;
-    strcpy(ccf->kid, kid);
-    return true;
-}
-
-static bool load_keys(struct ccf *ccf)
-{
-    if (!capif_credentials_load(ccf->cert_file, ccf->key_uri, &ccf->cred)
-        || !load_ca(ccf) || (ccf->jwks = json_pack("{s:[]}", "keys")) == NULL)
-        return false;
-    for (const char *const *uri = ccf->jws_key_uris; *uri != NULL; uri++)
-        if (!load_jws_key(ccf, *uri))
-            return false;
-    for (const char *const *uri = ccf->kek_uris; *uri != NULL; uri++) {
-        if (!capif_kek_there(*uri)) {
-            capif_log_ssl("kek-unusable", "kek", *uri, NULL);
-            return false;
-        }
-    }
-    ccf->kek_uri = ccf->kek_uris[0];
-    return true;
-}
-
 static bool connect_ok(const struct ccf *ccf)
 {
     const char *eq;
@@ -369,7 +279,7 @@ static bool load(struct ccf *ccf, const char *path, const struct ccf *was)
         || !capif_conf_read(ccf->conf, "ccf", ccf_options, ccf)
         || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url) || !connect_ok(ccf)
         || !lists_ok(ccf) || (was != NULL && !stays(ccf, was))
-        || !load_keys(ccf) || (ccf->anchors = sk_X509_new_null()) == NULL
+        || !ccf_keys_load(ccf) || (ccf->anchors = sk_X509_new_null()) == NULL
         || !anchors_add(ccf, ccf->ca_certs))
         return false;
     sections = capif_conf_sections(ccf->conf, "partner ");
@@ -401,6 +311,7 @@ static void unload(struct ccf *ccf)
     SSL_CTX_free(ccf->tls);
     sk_X509_free(ccf->anchors);
     sk_X509_pop_free(ccf->ca_certs, X509_free);
+    sk_X509_pop_free(ccf->revoked, X509_free);
     capif_credentials_clear(&ccf->cred);
     for (size_t i = 0; i < CCF_KEYS_MAX; i++)
         EVP_PKEY_free(ccf->ca_keys[i]);

@@ -53,6 +53,7 @@ X509 *ccf_issue(const struct ccf *ccf, const struct capif_identity *who,
     X509_REQ *csr = capif_csr_parse(csr_pem, why);
     struct capif_cert_spec spec = { .who = *who,
                                     .dns_name = dns_name,
+                                    .crl_url = ccf->crl_url,
                                     .days = (long)ccf->cert_days };
     X509 *cert;
 
@@ -91,7 +92,10 @@ json_t *ccf_issue_member(const struct ccf *ccf, struct ccf_member *m,
     char *pem = cert != NULL ? capif_cert_pem(cert) : NULL;
     json_t *text = NULL;
 
-    if (pem != NULL && capif_cert_thumbprint(cert, m->thumbprint))
+    if (pem != NULL && capif_cert_thumbprint(cert, m->thumbprint)
+        && capif_ca_id(sk_X509_value(ccf->ca_certs, 0), m->ca)
+        && capif_cert_serial(cert, m->serial)
+        && (m->not_after = capif_cert_end(cert)) > 0)
         text = json_string(pem);
     free(pem);
     X509_free(cert);

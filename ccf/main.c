@@ -29,6 +29,8 @@ static void worker_stop(void *state)
     capif_client_free(w->client);
     ccf_courier_free(w->courier);
     ccf_rewrap_free(w->rewrap);
+    ccf_crl_fetch_free(w->crl_fetch);
+    ccf_crls_free(w->crls);
     ccf_store_close(w->store);
     ccf_let_go(w->ccf);
     free(w);
@@ -43,7 +45,8 @@ static struct ccf_worker *worker_new(struct event_base *base, struct ccf *ccf)
         return NULL;
     w->ccf = ccf_hold(ccf);
     if ((w->store = ccf_store_open(ccf->store_name)) == NULL
-        || (w->client = capif_client_new(base)) == NULL) {
+        || (w->client = capif_client_new(base)) == NULL
+        || (w->crls = ccf_crls_new()) == NULL) {
         worker_stop(w);
         return NULL;
     }
@@ -93,7 +96,8 @@ static void *courier_start(struct event_base *base, void *arg)
 
     if (w != NULL
         && ((w->courier = ccf_courier_new(base, w)) == NULL
-            || (w->rewrap = ccf_rewrap_new(base, w)) == NULL)) {
+            || (w->rewrap = ccf_rewrap_new(base, w)) == NULL
+            || (w->crl_fetch = ccf_crl_fetch_new(base, w)) == NULL)) {
         worker_stop(w);
         w = NULL;
     }
@@ -123,6 +127,7 @@ static void adopt(void *worker, void *arg)
     if (w->server != NULL)
         capif_server_set_tls(w->server, w->ccf->tls);
     ccf_rewrap_begin(w->rewrap);
+    ccf_crl_fetch_begin(w->crl_fetch);
 }
 
 int main(int argc, char **argv)

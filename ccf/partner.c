@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX (1024 * 1024)
+#define ANSWER_MAX (8 * 1024 * 1024) /* a CRL of 200,000 */
 
 /* A call under way holds the configuration that its partner is of. */
 struct call {

@@ -13,6 +13,7 @@
 #define CCF_STORE_H
 
 #include "cert.h"
+#include "crl.h"
 
 #include <jansson.h>
 #include <time.h>
@@ -43,6 +44,10 @@ struct ccf_member {
     struct capif_identity who;
     char group_id[CAPIF_ID_MAX + 1]; /* onboardingId, or apiProvDomId */
     char thumbprint[44];             /* of its one valid certificate */
+    /* The same certificate; serial "": as it is in the store. */
+    char ca[CAPIF_CA_ID];
+    char serial[CAPIF_SERIAL];
+    time_t not_after;
 };
 
 /*

@@ -425,8 +425,22 @@ static int rotate_tls(struct rotation *r, unsigned number)
     return status;
 }
 
+/* "NAME NUMBER": two CAs of one name would be hard to tell apart. */
+static void name_numbered(const char *cn, unsigned number, char *out,
+                          size_t size)
+{
+    size_t len = strlen(cn), base = len;
+
+    while (base > 0 && isdigit((unsigned char)cn[base - 1]))
+        base--;
+    if (base == len || base < 2 || cn[base - 1] != ' ')
+        base = len + 1;
+    snprintf(out, size, "%.*s %u", (int)(base - 1), cn, number);
+}
+
 /* The new certificate comes first in the file; the old ones stay trusted. */
-static int add_ca(struct rotation *r, const char *file, EVP_PKEY *key)
+static int add_ca(struct rotation *r, const char *file, EVP_PKEY *key,
+                  unsigned number)
 {
     STACK_OF(X509) *cas = capif_certs_load(file);
     char cn[256] = "", name[300], *pem = NULL, *was = file_read(file), *all;
@@ -438,9 +452,12 @@ static int add_ca(struct rotation *r, const char *file, EVP_PKEY *key)
         (void)X509_NAME_get_text_by_NID(
             X509_get_subject_name(sk_X509_value(cas, 0)), NID_commonName, cn,
             sizeof(cn));
-    snprintf(name, sizeof(name), "%s", r->o->name != NULL ? r->o->name : cn);
-    cert = was != NULL && *name != '\0' ? capif_cert_ca(name, key, r->o->days)
-                                        : NULL;
+    if (r->o->name != NULL)
+        snprintf(name, sizeof(name), "%s", r->o->name);
+    else
+        name_numbered(cn, number, name, sizeof(name));
+    cert = was != NULL && *cn != '\0' ? capif_cert_ca(name, key, r->o->days)
+                                      : NULL;
     if (cert == NULL || (pem = capif_cert_pem(cert)) == NULL) {
         (void)hsm_tool_fail("no certificate made");
     } else {
@@ -458,7 +475,7 @@ static int add_ca(struct rotation *r, const char *file, EVP_PKEY *key)
     return status;
 }
 
-static int rotate_ca(struct rotation *r)
+static int rotate_ca(struct rotation *r, unsigned number)
 {
     const char *file = capif_conf_get(r->o->conf, SECTION, "ca-certificate");
     EVP_PKEY *key;
@@ -468,7 +485,7 @@ static int rotate_ca(struct rotation *r)
         return fail("ca-certificate", "is not in the configuration");
     if ((key = make_pair(r)) == NULL)
         return 1;
-    status = add_ca(r, file, key);
+    status = add_ca(r, file, key, number);
     EVP_PKEY_free(key);
     return status;
 }
@@ -504,7 +521,7 @@ int hsm_tool_rotate(struct options *o)
         status = i == 0   ? rotate_jws(r)
                  : i == 1 ? rotate_kek(r)
                  : i == 2 ? rotate_tls(r, number)
-                          : rotate_ca(r);
+                          : rotate_ca(r, number);
     free(r->text);
     free(r);
     return status;

@@ -74,7 +74,12 @@ static void fill(void)
         "INSERT INTO grp SELECT 'fill-' || g, '{}'"
         " FROM generate_series(1, 5000) g;"
         "INSERT INTO member SELECT 'c' || g % 3, 'invoker', 'fill-' || g,"
-        " 'fill-' || g, '' FROM generate_series(1, 5000) g;"
+        " 'fill-' || g, '', 'ca', 'fill-' || g, 4000000000"
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO revoked SELECT 'c' || g % 500, 'fill-' || g, 0,"
+        " 4000000000 + g FROM generate_series(1, 5000) g;"
+        "INSERT INTO crl SELECT 'c' || g, 'fill-' || g, 0, 0, 0, 0, 0, ''"
+        " FROM generate_series(1, 5000) g;"
         "INSERT INTO api SELECT 'c' || g % 500, 'fill-' || g, 'a' || g % 500,"
         " '{}' FROM generate_series(1, 5000) g;"
         "INSERT INTO context SELECT 'c' || g % 3, 'fill-' || g,"
@@ -84,7 +89,8 @@ static void fill(void)
         "INSERT INTO notice (id, lane, method, url, trust, expires)"
         " SELECT 'i', 'fill-' || g, 'POST', 'u', 'own', 0"
         " FROM generate_series(1, 5000) g;"
-        "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}'"
+        "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}',"
+        " 'k' || g % 500"
         " FROM generate_series(1, 5000) g");
     (void)cluster_sql(store_place, "ANALYZE");
 }
