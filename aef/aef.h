@@ -182,6 +182,8 @@ struct aef_refusal {
 bool aef_token_claimant(const struct capif_jws *jws, const char **ccf_id,
                         const char **invoker_id);
 
+/* Is the key that it names one of its issuer's? */
+bool aef_key_known(const struct capif_jws *jws, const json_t *issuers);
 /* By a key that issuers has for the CCF that claims to have signed? */
 bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers);
 /* The peer's certificate is the invoker's, under its own anchors. */

@@ -7,6 +7,7 @@
 
 #include "log.h"
 
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ struct passage {
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
+    bool asked; /* the CCF, anew */
 };
 
 static void passage_free(struct passage *p)
@@ -351,6 +353,26 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
     passage_free(p);
 }
 
+/*
+ * Keys and certificates of another domain's CCF change: is this by one that is
+ * newer than what we know of it?  Then ask, but once a second at most.
+ */
+static bool outdated(const struct passage *p, SSL *ssl,
+                     const struct aef_info *info)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    bool known = cert == NULL;
+
+    if (p->asked || !info->known || p->how == BY_PSK
+        || time(NULL) + (time_t)p->w->aef->info_seconds <= info->expires)
+        return false;
+    for (int i = 0; !known && i < sk_X509_num(info->anchors); i++)
+        known = X509_check_issued(sk_X509_value(info->anchors, i), cert)
+                == X509_V_OK;
+    return !known
+           || (p->how == BY_TOKEN && !aef_key_known(&p->jws, info->issuers));
+}
+
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct passage *p = arg;
@@ -362,6 +384,10 @@ static void on_info(const struct aef_info *info, void *arg)
         capif_reply_end(p->req, false);
     } else if (info == NULL) {
         no_ccf(p);
+    } else if (outdated(p, ssl, info)) {
+        p->asked = true;
+        aef_info_get(p->w, info->ccf_id, info->invoker_id, true, on_info, p);
+        return;
     } else if (!authenticated(p, ssl, info, &no)) {
         challenge(p->req, &no);
     } else if ((method = aef_info_method(info, p->api->name)) == NULL) {

@@ -78,8 +78,8 @@ static void *worker_start(struct event_base *base, void *app)
 
 int main(int argc, char **argv)
 {
-    static const struct capif_worker_ops ops = { worker_start, NULL,
-                                                 worker_stop };
+    static const struct capif_worker_ops ops = { .start = worker_start,
+                                                 .stop = worker_stop };
     static struct aef aef; /* large, and as long-lived as the process */
     int status = EXIT_FAILURE;
 

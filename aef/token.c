@@ -37,11 +37,10 @@ static bool refuse(struct aef_refusal *no, const char *why)
     return false;
 }
 
-bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
+static EVP_PKEY *signer(const struct capif_jws *jws, const json_t *issuers)
 {
     json_t *issuer;
     EVP_PKEY *key = NULL;
-    bool ok = false;
     size_t i;
 
     json_array_foreach(issuers, i, issuer)
@@ -51,6 +50,22 @@ bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
                   capif_claim(jws->claims, "ccfId")))
             key = capif_jwks_find(json_object_get(issuer, "jwks"), jws->kid);
     }
+    return key;
+}
+
+bool aef_key_known(const struct capif_jws *jws, const json_t *issuers)
+{
+    EVP_PKEY *key = signer(jws, issuers);
+
+    EVP_PKEY_free(key);
+    return key != NULL;
+}
+
+bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
+{
+    EVP_PKEY *key = signer(jws, issuers);
+    bool ok;
+
     ok = key != NULL && capif_jws_verify(jws, key);
     EVP_PKEY_free(key);
     return ok;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cert.h"
 
+#include "cert_internal.h"
 #include "jose.h"
 
 #include <openssl/err.h>
@@ -144,7 +145,7 @@ X509_REQ *capif_csr_parse(const char *pem, const char **why)
 }
 
 /* Ed25519 takes no digest; SHA-384 and more where the curve is larger. */
-static const EVP_MD *md_for(EVP_PKEY *key)
+const EVP_MD *capif_cert_md(EVP_PKEY *key)
 {
     if (EVP_PKEY_is_a(key, "ED25519"))
         return NULL;
@@ -205,7 +206,8 @@ char *capif_csr_make(const char *common_name, EVP_PKEY *key)
 
     if (req != NULL && bio != NULL
         && name_cn(X509_REQ_get_subject_name(req), common_name)
-        && X509_REQ_set_pubkey(req, key) && X509_REQ_sign(req, key, md_for(key))
+        && X509_REQ_set_pubkey(req, key)
+        && X509_REQ_sign(req, key, capif_cert_md(key))
         && PEM_write_bio_X509_REQ(bio, req))
         out = bio_text(bio);
     BIO_free(bio);
@@ -247,6 +249,15 @@ static X509 *cert_begin(const char *cn, EVP_PKEY *key, long days)
     return cert;
 }
 
+static bool add_crl(X509 *cert, X509 *ca, const char *url)
+{
+    char text[1024];
+    int n = snprintf(text, sizeof(text), "URI:%s", url);
+
+    return n > 0 && (size_t)n < sizeof(text)
+           && add_ext(cert, ca, NID_crl_distribution_points, text);
+}
+
 X509 *capif_cert_issue(const struct capif_cert_spec *spec, X509 *ca,
                        EVP_PKEY *ca_key)
 {
@@ -270,7 +281,8 @@ X509 *capif_cert_issue(const struct capif_cert_spec *spec, X509 *ca,
         || !add_ext(cert, ca, NID_subject_key_identifier, "hash")
         || !add_ext(cert, ca, NID_authority_key_identifier, "keyid:always")
         || !add_ext(cert, ca, NID_subject_alt_name, san)
-        || !X509_sign(cert, ca_key, md_for(ca_key))) {
+        || (spec->crl_url != NULL && !add_crl(cert, ca, spec->crl_url))
+        || !X509_sign(cert, ca_key, capif_cert_md(ca_key))) {
         X509_free(cert);
         return NULL;
     }
@@ -286,7 +298,7 @@ X509 *capif_cert_ca(const char *common_name, EVP_PKEY *key, long days)
                     "critical,CA:TRUE,pathlen:0")
         || !add_ext(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign")
         || !add_ext(cert, cert, NID_subject_key_identifier, "hash")
-        || !X509_sign(cert, key, md_for(key))) {
+        || !X509_sign(cert, key, capif_cert_md(key))) {
         X509_free(cert);
         return NULL;
     }

@@ -68,6 +68,7 @@ struct capif_cert_spec {
     struct capif_identity who;
     const char *dns_name; /* NULL: not a server */
     bool transport;       /* a key to wrap for, and not for TLS */
+    const char *crl_url;  /* where it would be listed; NULL: nowhere */
     long days;
 };
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CONNECT_MS  3000L
 #define CONNECT_TO  300
@@ -17,6 +18,8 @@ struct capif_client {
     CURLM *multi;
     struct event *timer;
     struct capif_transfer *transfers;
+    bool renewed;
+    time_t renewed_at; /* by seconds() */
 };
 
 struct capif_transfer {
@@ -24,7 +27,7 @@ struct capif_transfer {
     struct capif_transfer *prev, *next;
     CURL *easy;
     struct curl_slist *headers, *connect_to;
-    const struct capif_credentials *cred;
+    struct capif_credentials cred;
     const struct capif_psk *psk;
     const struct capif_stream *stream;
     void (*tls)(SSL *ssl, void *arg);
@@ -59,6 +62,7 @@ static void transfer_free(struct capif_transfer *t)
         c->transfers = t->next;
     if (t->next != NULL)
         t->next->prev = t->prev;
+    capif_credentials_clear(&t->cred);
     free(t->body);
     free(t);
 }
@@ -191,6 +195,20 @@ void capif_client_free(struct capif_client *c)
     free(c);
 }
 
+static time_t seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+void capif_client_renew(struct capif_client *c)
+{
+    c->renewed = true;
+    c->renewed_at = seconds();
+}
+
 /* ---- one transfer ---- */
 
 static size_t on_header(char *line, size_t one, size_t len, void *arg)
@@ -288,8 +306,9 @@ static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
     struct capif_transfer *t = arg;
 
     (void)easy;
-    return (t->psk != NULL ? psk_client(ctx, t->psk)
-                           : capif_tls_client(ctx, t->cred))
+    return (t->psk != NULL
+                ? psk_client(ctx, t->psk)
+                : capif_tls_client(ctx, t->cred.key != NULL ? &t->cred : NULL))
                ? CURLE_OK
                : CURLE_SSL_CERTPROBLEM;
 }
@@ -322,6 +341,23 @@ static bool set_body(struct capif_transfer *t, const struct capif_call *call)
                   == CURLE_OK;
 }
 
+/*
+ * No connection from before the last renewal.  libcurl counts a connection's
+ * age in whole seconds, and so do we: at first we take none at all.
+ */
+static bool set_age(struct capif_transfer *t)
+{
+    time_t since;
+
+    if (!t->client->renewed)
+        return true;
+    since = seconds() - t->client->renewed_at;
+    if (since < 3)
+        return curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK;
+    return curl_easy_setopt(t->easy, CURLOPT_MAXLIFETIME_CONN, (long)since - 2)
+           == CURLE_OK;
+}
+
 static bool set_up(struct capif_transfer *t, const struct capif_call *call)
 {
     char to[CONNECT_TO];
@@ -351,6 +387,7 @@ static bool set_up(struct capif_transfer *t, const struct capif_call *call)
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
     SET(CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(CURLOPT_SSL_CTX_DATA, t);
+    ok = ok && set_age(t);
     if (call->psk != NULL) { /* there is no certificate to look at */
         SET(CURLOPT_SSL_VERIFYPEER, 0L);
         SET(CURLOPT_SSL_VERIFYHOST, 0L);
@@ -358,6 +395,7 @@ static bool set_up(struct capif_transfer *t, const struct capif_call *call)
     if (call->ca_file != NULL) {
         SET(CURLOPT_CAINFO, call->ca_file);
         SET(CURLOPT_CAPATH, NULL);
+        SET(CURLOPT_CA_CACHE_TIMEOUT, 0L); /* the file may change */
     }
     if (strcmp(call->method, "HEAD") == 0)
         SET(CURLOPT_NOBODY, 1L);
@@ -383,7 +421,6 @@ struct capif_transfer *capif_client_send(struct capif_client *c,
     if (t == NULL)
         return NULL;
     t->client = c;
-    t->cred = call->cred;
     t->psk = call->psk;
     t->tls = call->tls;
     t->stream = call->stream;
@@ -394,6 +431,10 @@ struct capif_transfer *capif_client_send(struct capif_client *c,
     if (t->next != NULL)
         t->next->prev = t;
     c->transfers = t;
+    if (call->cred != NULL && !capif_credentials_ref(call->cred, &t->cred)) {
+        transfer_free(t);
+        return NULL;
+    }
     if ((t->easy = curl_easy_init()) == NULL || !set_up(t, call)
         || curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
         transfer_free(t);

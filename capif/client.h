@@ -5,7 +5,7 @@
  *
  * Threads: a client belongs to the thread of its event base.
  * Ownership: everything in a struct capif_call may be let go of once
- * capif_client_send() has returned, except cred, psk and arg.
+ * capif_client_send() has returned, except psk and arg.
  */
 #ifndef CAPIF_CLIENT_H
 #define CAPIF_CLIENT_H
@@ -69,6 +69,12 @@ struct capif_call {
 struct capif_client *capif_client_new(struct event_base *base);
 /* Transfers under way end without a callback. */
 void capif_client_free(struct capif_client *client);
+
+/*
+ * What is sent from now on goes over connections made from now on, since our
+ * certificate or whom we trust has changed.
+ */
+void capif_client_renew(struct capif_client *client);
 
 /* NULL if out of memory; done is not called then. */
 struct capif_transfer *capif_client_send(struct capif_client *client,

@@ -26,30 +26,37 @@ struct capif_conf {
 struct capif_conf *capif_conf_open(const char *path)
 {
     OPENSSL_INIT_SETTINGS *settings = OPENSSL_INIT_new();
+    bool ok = false;
+
+    if (settings == NULL || !OPENSSL_INIT_set_config_filename(settings, path)) {
+        fprintf(stderr, "%s: out of memory\n", path);
+    } else {
+        OPENSSL_INIT_set_config_file_flags(settings, 0);
+        ok = OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, settings) == 1;
+        if (!ok) {
+            fprintf(stderr, "%s: OpenSSL can't load it:\n", path);
+            ERR_print_errors_fp(stderr);
+        }
+    }
+    OPENSSL_INIT_free(settings);
+    return ok ? capif_conf_reopen(path) : NULL;
+}
+
+struct capif_conf *capif_conf_reopen(const char *path)
+{
     struct capif_conf *conf = calloc(1, sizeof(*conf));
     long line = 0;
 
-    if (settings == NULL || conf == NULL || (conf->path = strdup(path)) == NULL
-        || !OPENSSL_INIT_set_config_filename(settings, path)) {
+    if (conf == NULL || (conf->path = strdup(path)) == NULL
+        || (conf->nconf = NCONF_new(NULL)) == NULL) {
         fprintf(stderr, "%s: out of memory\n", path);
-        goto bad;
-    }
-    OPENSSL_INIT_set_config_file_flags(settings, 0);
-    if (!OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, settings)) {
-        fprintf(stderr, "%s: OpenSSL can't load it:\n", path);
-        ERR_print_errors_fp(stderr);
-        goto bad;
-    }
-    if ((conf->nconf = NCONF_new(NULL)) == NULL
-        || NCONF_load(conf->nconf, path, &line) <= 0) {
+    } else if (NCONF_load(conf->nconf, path, &line) <= 0) {
+        ERR_clear_error();
         fprintf(stderr, "%s:%ld: not OpenSSL's configuration format\n", path,
                 line);
-        goto bad;
+    } else {
+        return conf;
     }
-    OPENSSL_INIT_free(settings);
-    return conf;
-bad:
-    OPENSSL_INIT_free(settings);
     capif_conf_free(conf);
     return NULL;
 }

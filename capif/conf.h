@@ -41,6 +41,11 @@ struct capif_opt {
  * messages on standard error, if anything in it is wrong.
  */
 struct capif_conf *capif_conf_open(const char *path);
+/*
+ * Open it once more, as it is now.  What OpenSSL itself has read of it stays:
+ * providers can't be set up anew in a process that uses them.
+ */
+struct capif_conf *capif_conf_reopen(const char *path);
 void capif_conf_free(struct capif_conf *conf);
 
 /* Fill in base from [section] by opts, a table that ends with name NULL. */

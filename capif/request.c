@@ -194,6 +194,8 @@ static void req_free(struct capif_req *req)
     if (req->query_parsed)
         evhttp_clear_headers(&req->query);
     capif_req_clear_params(req);
+    if (req->let_go != NULL)
+        req->let_go(req->held);
     free(req);
 }
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * capif run: a daemon's life: hardening, worker threads, signals.
+ *
+ * SIGTERM and SIGINT end it.  SIGHUP makes it read its configuration again:
+ * in the main thread, while all others go on; if it is good, each worker
+ * takes it over in its own thread, between two events.
  */
 #ifndef CAPIF_RUN_H
 #define CAPIF_RUN_H
@@ -16,6 +20,10 @@ struct capif_worker_ops {
     void *(*background)(struct event_base *base, void *app);
     /* In the worker's thread, after its loop has ended. */
     void (*stop)(void *worker);
+    /* In the main thread; false: it said why, and nothing has changed. */
+    bool (*reload)(void *app);
+    /* In a worker's thread: take over what app has now. */
+    void (*adopt)(void *worker, void *app);
 };
 
 /* No core dumps, not traceable by others, no SIGPIPE. */
@@ -23,7 +31,9 @@ void capif_harden(void);
 
 /*
  * Run workers, each with an event loop and thread of its own, until SIGTERM
- * or SIGINT.  Logs event=ready once all listen.  The exit status.
+ * or SIGINT.  Logs event=ready once all listen, and for each SIGHUP
+ * event=reloaded once all have taken over, or event=reload-failed.  The exit
+ * status.
  */
 int capif_run(size_t workers, const struct capif_worker_ops *ops, void *app);
 

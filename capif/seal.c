@@ -129,6 +129,31 @@ static bool wrap_cipher(const char *kek_uri, bool encrypt, unsigned lifetime,
     return ok;
 }
 
+bool capif_kek_there(const char *kek_uri)
+{
+    EVP_CIPHER *cipher =
+        EVP_CIPHER_fetch(NULL, "AES-256-WRAP", "provider=sealed");
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string("key-uri", (char *)(uintptr_t)kek_uri,
+                                         0),
+        OSSL_PARAM_construct_end(),
+    };
+    bool ok = cipher != NULL && ctx != NULL;
+
+    if (ok)
+        EVP_CIPHER_CTX_set_flags(ctx, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+    ok = ok && EVP_CipherInit_ex2(ctx, cipher, NULL, NULL, 1, params);
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_free(cipher);
+    return ok;
+}
+
+bool capif_kek_id(const char *kek_uri, char out[44])
+{
+    return capif_sha256_b64url(kek_uri, strlen(kek_uri), out);
+}
+
 char *capif_seal_wrap(const char *kek_uri, const uint8_t *handle, size_t len)
 {
     uint8_t wrapped[WRAPPED_MAX + 8];
@@ -253,7 +278,7 @@ bool capif_session_key(SSL *ssl, struct capif_session_key *out)
     return unique(ssl) && session_key(ssl, out);
 }
 
-static int kept_index = -1;
+static int kept_index = -1, kek_index = -1;
 static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
 
 static void kept_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
@@ -272,8 +297,21 @@ static void kept_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
     free(kept);
 }
 
+/* Connections may outlive the configuration that named the KEK. */
+static void kek_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                     long argl, void *argp)
+{
+    (void)parent;
+    (void)ad;
+    (void)idx;
+    (void)argl;
+    (void)argp;
+    free(ptr);
+}
+
 static void make_kept_index(void)
 {
+    kek_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, kek_free);
     kept_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, kept_free);
 }
 
@@ -291,9 +329,10 @@ static void keep(SSL *ssl, const char *kek_uri)
     if (key.key_len == CAPIF_HANDLE_LEN)
         capif_seal_release(key.key, key.key_len);
     OPENSSL_cleanse(key.key, sizeof(key.key));
-    if (kept == NULL || kept->wrapped == NULL) {
+    if (kept == NULL || kept->wrapped == NULL
+        || !capif_kek_id(kek_uri, kept->kek)) {
         capif_log_ssl("session-key-failed", NULL);
-        free(kept);
+        kept_free(NULL, kept, NULL, 0, 0, NULL);
         return;
     }
     memcpy(kept->p1, key.p1, key.p1_len);
@@ -308,7 +347,8 @@ static void on_info(const SSL *ssl, int where, int ret)
     (void)ret;
     if (where == SSL_CB_HANDSHAKE_DONE && SSL_get0_peer_certificate(ssl) != NULL
         && SSL_get_ex_data(ssl, kept_index) == NULL)
-        keep((SSL *)(uintptr_t)ssl, SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl)));
+        keep((SSL *)(uintptr_t)ssl,
+             SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), kek_index));
 }
 
 /*
@@ -343,15 +383,17 @@ bool capif_seal_all(const char *mode)
 
 SSL_CTX *capif_seal_server_ctx(const char *kek_uri)
 {
+    char *copy = strdup(kek_uri);
     SSL_CTX *ctx;
 
     pthread_once(&kept_once, make_kept_index);
     ctx = capif_seal_ctx("session");
-    if (ctx == NULL || kept_index < 0) {
+    if (ctx == NULL || kept_index < 0 || kek_index < 0 || copy == NULL
+        || !SSL_CTX_set_ex_data(ctx, kek_index, copy)) {
         SSL_CTX_free(ctx);
+        free(copy);
         return NULL;
     }
-    SSL_CTX_set_app_data(ctx, (void *)(uintptr_t)kek_uri);
     SSL_CTX_set_info_callback(ctx, on_info);
     return ctx;
 }

@@ -35,6 +35,10 @@ bool capif_seal_alive(const uint8_t *handle, size_t len);
 /* Destroy the secret now. */
 void capif_seal_release(const uint8_t *handle, size_t len);
 
+/* What a KEK's URI is known by in the store: base64url of its SHA-256. */
+bool capif_kek_id(const char *kek_uri, char out[44]);
+/* Is there such a key in the token, and may it be used? */
+bool capif_kek_there(const char *kek_uri);
 /* For the store: under the KEK of that URI, in base64url; caller frees. */
 char *capif_seal_wrap(const char *kek_uri, const uint8_t *handle, size_t len);
 /* And back; *len is CAPIF_HANDLE_LEN or CAPIF_HANDLE_LEN_MAX. */
@@ -70,6 +74,7 @@ bool capif_session_key(SSL *ssl, struct capif_session_key *out);
 /* The same as a server keeps it for as long as the connection lives. */
 struct capif_session_kept {
     char *wrapped; /* KEY by capif_seal_wrap() */
+    char kek[44];  /* under which KEK: capif_kek_id() */
     uint8_t p1[32];
     size_t p1_len;
     const char *binding;
@@ -87,7 +92,7 @@ SSL_CTX *capif_seal_ctx(const char *mode);
 bool capif_seal_all(const char *mode);
 /*
  * A context with sealed.tls=session, which keeps KEY and P1 of each session
- * whose client came with a certificate.  kek_uri must live as long.
+ * whose client came with a certificate.
  */
 SSL_CTX *capif_seal_server_ctx(const char *kek_uri);
 /* NULL if there is none; belongs to ssl. */

@@ -286,6 +286,10 @@ static void on_request(struct evhttp_request *ev, void *arg)
     req->ev = ev;
     req->server = server;
     req->conn = evhttp_request_get_connection(ev);
+    if (server->cfg.hold != NULL) {
+        req->held = server->cfg.hold(server->cfg.app);
+        req->let_go = server->cfg.let_go;
+    }
     evhttp_connection_set_closecb(req->conn, on_close, req);
     dispatch(req);
 }
@@ -302,6 +306,7 @@ struct capif_server *capif_server_new(struct event_base *base,
     if (server == NULL || ssl_index < 0)
         goto bad;
     server->cfg = *cfg;
+    SSL_CTX_up_ref(server->cfg.tls);
     if (evutil_parse_sockaddr_port(cfg->listen, (struct sockaddr *)&addr,
                                    &addr_len)
         != 0) {
@@ -340,6 +345,13 @@ bad:
     return NULL;
 }
 
+void capif_server_set_tls(struct capif_server *server, SSL_CTX *tls)
+{
+    SSL_CTX_up_ref(tls);
+    SSL_CTX_free(server->cfg.tls);
+    server->cfg.tls = tls;
+}
+
 void capif_server_free(struct capif_server *server)
 {
     struct evconnlistener *listener;
@@ -352,6 +364,8 @@ void capif_server_free(struct capif_server *server)
         evhttp_free(server->http); /* and with it the listener */
     else if (listener != NULL)
         evconnlistener_free(listener);
+    SSL_CTX_free(server->cfg.tls);
+    server->cfg.tls = NULL;
     /* libevent ends connections later, at the latest with the event base. */
     server->freed = true;
     if (server->n_connections == 0)

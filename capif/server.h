@@ -36,7 +36,7 @@ struct capif_route {
 
 struct capif_server_config {
     const char *listen; /* "127.0.0.1:9443" or "[::1]:9443" */
-    SSL_CTX *tls;       /* the caller's; must live as long as the server */
+    SSL_CTX *tls;
     const struct capif_route *routes; /* ends with method NULL */
     /*
      * One bit of the routes' `who` for the request's peer; 0: nobody;
@@ -49,6 +49,12 @@ struct capif_server_config {
     void *app;
     int idle_seconds;       /* a silent connection is closed after these */
     size_t max_connections; /* over this, they wait in the kernel */
+    /*
+     * What a request needs for as long as it lasts, or NULL: taken before it
+     * is dispatched, and let go of after it is answered.
+     */
+    void *(*hold)(void *app);
+    void (*let_go)(void *held);
 };
 
 struct capif_server;
@@ -58,6 +64,8 @@ struct capif_server *capif_server_new(struct event_base *base,
                                       const struct capif_server_config *cfg);
 /* Closes all connections; requests under way get no answer. */
 void capif_server_free(struct capif_server *server);
+/* For connections to come; those that there are stay as they are. */
+void capif_server_set_tls(struct capif_server *server, SSL_CTX *tls);
 
 /*
  * Cut all connections that dead() says so of, now: what they still have to

@@ -17,6 +17,8 @@ struct capif_req {
     struct capif_server *server;
     const struct capif_route *route; /* NULL where `any` takes all */
     unsigned who;
+    void *held;                 /* see struct capif_server_config */
+    void (*let_go)(void *held); /* the server may go first */
     char *params[CAPIF_PARAMS_MAX];
     struct evkeyvalq query;
     bool query_parsed;

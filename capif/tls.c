@@ -86,6 +86,22 @@ bad:
     return false;
 }
 
+bool capif_credentials_ref(const struct capif_credentials *cred,
+                           struct capif_credentials *out)
+{
+    struct capif_credentials c = { NULL, NULL, NULL };
+
+    if (cred->chain != NULL
+        && (c.chain = X509_chain_up_ref(cred->chain)) == NULL)
+        return false;
+    if (EVP_PKEY_up_ref(cred->key))
+        c.key = cred->key;
+    if (X509_up_ref(cred->cert))
+        c.cert = cred->cert;
+    *out = c;
+    return true;
+}
+
 void capif_credentials_clear(struct capif_credentials *cred)
 {
     EVP_PKEY_free(cred->key);

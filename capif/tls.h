@@ -30,6 +30,9 @@ STACK_OF(X509) * capif_certs_load(const char *file);
  */
 bool capif_credentials_load(const char *cert_file, const char *key_uri,
                             struct capif_credentials *out);
+/* The same once more, to be cleared of itself. */
+bool capif_credentials_ref(const struct capif_credentials *cred,
+                           struct capif_credentials *out);
 void capif_credentials_clear(struct capif_credentials *cred);
 
 /*

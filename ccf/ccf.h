@@ -2,7 +2,11 @@
 /*
  * ccf: the CAPIF core function, what its files share.
  *
- * struct ccf is made before the workers start and only read from then on;
+ * struct ccf is a configuration as it was read, and only read from then on:
+ * SIGHUP makes a new one, which each worker takes in its place.  A request
+ * holds the one that it began with, a call to a partner (ccf_partner_call())
+ * the one that the partner is of; so a struct ccf_partner found at one of
+ * these times may be used until the request or call has ended.
  * struct ccf_worker belongs to one thread.  Routes and who may use them are
  * in routes.c; a handler that runs knows its peer from worker->peer, which
  * is valid until the handler returns.
@@ -18,7 +22,10 @@
 #include "server.h"
 #include "store.h"
 
+#include <stdatomic.h>
+
 #define CCF_PARTNERS_MAX 16
+#define CCF_KEYS_MAX     8  /* of a kind, the one in use and older ones */
 #define CCF_APIS_MAX     32 /* securityInfo entries in one request */
 #define CCF_VS           "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */
 #define CCF_HOP_MS       5000L                      /* design 10, OQ-20 */
@@ -49,6 +56,7 @@ struct ccf_transports {
 
 /* Another domain's CCF, and what was agreed with it: [partner NAME]. */
 struct ccf_partner {
+    struct ccf *of; /* whose it is */
     const char *name;
     const char *ccf_id;
     const char *url;       /* https://ccf_id:port */
@@ -65,22 +73,29 @@ struct ccf_partner {
 };
 
 struct ccf {
+    atomic_uint refs;
     struct capif_conf *conf;
     const char *ccf_id, *listen, *store_name, *url;
-    const char *cert_file, *key_uri, *ca_file, *ca_key_uri, *jws_key_uri;
+    const char *cert_file, *key_uri, *ca_file;
+    /* The first of each is the one in use, the others still hold. */
+    const char *const *ca_key_uris, *const *jws_key_uris, *const *kek_uris;
     const char *const *methods; /* this CCF's policy, design 10, OQ-8 */
     const char *oauth_client_auth;
-    const char *kek_uri;        /* NULL: no PSKs */
+    const char *kek_uri;        /* the first; NULL: no PSKs */
     const char *notify_ca;      /* NULL: the system's */
     const char *const *connect; /* HOST:PORT=ADDRESS:PORT, ... */
     struct ccf_transports transports;
-    size_t psk_seconds;
+    const char *revoked_file; /* NULL: none */
+    size_t psk_seconds, crl_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
     struct capif_credentials cred;
-    STACK_OF(X509) * ca_certs; /* the first is the issuer */
-    EVP_PKEY *ca_key, *jws_key;
-    char kid[44];
-    json_t *jwks;
+    STACK_OF(X509) * ca_certs;       /* the first is the issuer */
+    EVP_PKEY *ca_keys[CCF_KEYS_MAX]; /* of ca_certs[i]; NULL: none */
+    EVP_PKEY *ca_key, *jws_key;      /* the first; jws_key is owned */
+    char kid[44];                    /* of jws_key */
+    json_t *jwks;                    /* all */
+    STACK_OF(X509) * revoked;        /* by the operator; may be NULL */
+    char crl_url[2 * CAPIF_CCF_ID_MAX + CAPIF_CA_ID + 32]; /* of ca_key */
     STACK_OF(X509) * anchors; /* own and partners'; borrowed */
     SSL_CTX *tls;
     struct ccf_partner partners[CCF_PARTNERS_MAX];
@@ -91,17 +106,28 @@ struct ccf_worker {
     struct ccf *ccf;
     struct ccf_store *store;
     struct capif_client *client;
-    struct capif_server *server; /* NULL: of the courier */
-    struct ccf_courier *courier; /* NULL: of those who serve */
-    struct capif_identity peer;  /* of the request being dispatched */
+    struct capif_server *server;     /* NULL: of the courier */
+    struct ccf_courier *courier;     /* NULL: of those who serve */
+    struct ccf_rewrap *rewrap;       /* likewise */
+    struct ccf_crl_fetch *crl_fetch; /* likewise */
+    struct ccf_crls *crls;
+    struct capif_identity peer; /* of the request being dispatched */
     char peer_thumbprint[44];
     char peer_group[CAPIF_ID_MAX + 1]; /* onboardingId or apiProvDomId */
     time_t keys_due[CCF_PARTNERS_MAX]; /* of the courier: when to fetch */
 };
 
-/* Read the configuration and load all keys; false: it said why. */
-bool ccf_load(struct ccf *ccf, const char *path);
-void ccf_unload(struct ccf *ccf);
+/*
+ * Read the configuration and load all keys; NULL: it said why.  was NULL: as
+ * the program's first use of OpenSSL.  Else once more: what can't change
+ * while it runs must be as in was.
+ */
+struct ccf *ccf_open(const char *path, const struct ccf *was);
+/* All keys that ccf's options name (own_keys.c); false: it said why. */
+bool ccf_keys_load(struct ccf *ccf);
+/* One more reference, returned, and one less. */
+struct ccf *ccf_hold(struct ccf *ccf);
+void ccf_let_go(struct ccf *ccf);
 
 extern const struct capif_route ccf_routes[];
 unsigned ccf_who(const struct capif_req *req, void *app);
@@ -302,6 +328,13 @@ char *ccf_psk_envelope(struct ccf_worker *w,
                        const struct capif_identity *invoker,
                        const json_t *entry, struct ccf_refusal *no);
 
+/*
+ * KEY from the store, under whichever of the KEKs it is; a handle that lives
+ * for so many seconds.  false: OpenSSL's queue says why.
+ */
+bool ccf_psk_key(const struct ccf *ccf, const char *wrapped, unsigned seconds,
+                 uint8_t out[CAPIF_HANDLE_LEN_MAX], size_t *len);
+
 /* ---- CAPIF-6e (partner.c) ---- */
 
 /*
@@ -337,7 +370,7 @@ void ccf_keys_tick(struct ccf_worker *w);
 /* ---- what JWTs claim (claims.c) ---- */
 
 #define CCF_ASSERTION_TYP "authorization-grant+jwt"
-#define CCF_KEYS_MAX      32
+#define CCF_JWKS_MAX      32
 #define CCF_JTI_MAX       128
 
 struct ccf_assertion_want {
@@ -410,6 +443,34 @@ struct ccf_courier *ccf_courier_new(struct event_base *base,
 /* After its client, whose callbacks need it. */
 void ccf_courier_free(struct ccf_courier *courier);
 
+/* ---- KEYs under older KEKs (rewrap.c) ---- */
+
+struct ccf_rewrap *ccf_rewrap_new(struct event_base *base,
+                                  struct ccf_worker *w);
+/* w's configuration is a new one; NULL: nothing. */
+void ccf_rewrap_begin(struct ccf_rewrap *rewrap);
+void ccf_rewrap_free(struct ccf_rewrap *rewrap);
+
+/* ---- CRLs (crl.c, and crl_fetch.c in the background) ---- */
+
+struct ccf_crls *ccf_crls_new(void);
+void ccf_crls_free(struct ccf_crls *crls);
+/*
+ * Does a partner's CRL, as we have it, list a certificate of its CA?
+ * CCF_STORE_GONE: it does.  CCF_STORE_ERROR: that can't be told.
+ */
+enum ccf_store_status ccf_revoked_there(struct ccf_worker *w,
+                                        const char *ccf_id, X509 *ca,
+                                        const X509 *cert);
+/* The CA certificate of this CCF that cert is under, or NULL. */
+X509 *ccf_issuer_of(const struct ccf *ccf, X509 *cert);
+
+struct ccf_crl_fetch *ccf_crl_fetch_new(struct event_base *base,
+                                        struct ccf_worker *w);
+/* As ccf_rewrap_begin(). */
+void ccf_crl_fetch_begin(struct ccf_crl_fetch *fetch);
+void ccf_crl_fetch_free(struct ccf_crl_fetch *fetch);
+
 /* Whose context the path names; answers and returns false if not yours. */
 bool ccf_context_whose(struct capif_req *req, struct ccf_worker *w,
                        const char **ccf_id);
@@ -430,5 +491,6 @@ capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
 capif_handler ccf_post_token;
 capif_handler ccf_get_jwks, ccf_get_metadata;
 capif_handler ccf_post_introspect;
+capif_handler ccf_get_crl;
 
 #endif

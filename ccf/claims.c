@@ -81,7 +81,7 @@ json_t *ccf_jwks_usable(const json_t *jwks)
     {
         const char *kid = capif_claim(jwk, "kid");
 
-        if (json_array_size(keys) == CCF_KEYS_MAX)
+        if (json_array_size(keys) == CCF_JWKS_MAX)
             break;
         if (kid == NULL || kid[0] == '\0' || strlen(kid) > CAPIF_KID_MAX
             || has_kid(keys, kid) || (key = capif_jwk_parse(jwk)) == NULL)

@@ -7,9 +7,11 @@
 #include "jose.h"
 #include "log.h"
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define METHODS "PSK|PKI|OAUTH"
@@ -17,6 +19,10 @@
 #define STR(name, member, def)                                             \
     {                                                                      \
         name, CAPIF_OPT_STR, offsetof(struct ccf, member), def, 0, 0, NULL \
+    }
+#define LIST(name, member, def)                                             \
+    {                                                                       \
+        name, CAPIF_OPT_LIST, offsetof(struct ccf, member), def, 0, 0, NULL \
     }
 #define UINT(name, member, def, min, max)                                  \
     {                                                                      \
@@ -32,12 +38,12 @@ static const struct capif_opt ccf_options[] = {
     STR("certificate", cert_file, NULL),
     STR("key", key_uri, NULL),
     STR("ca-certificate", ca_file, NULL),
-    STR("ca-key", ca_key_uri, NULL),
-    STR("jws-key", jws_key_uri, NULL),
-    STR("kek", kek_uri, ""),
+    LIST("ca-key", ca_key_uris, NULL),
+    LIST("jws-key", jws_key_uris, NULL),
+    LIST("kek", kek_uris, ""),
+    STR("revoked-certificates", revoked_file, ""),
     STR("notification-ca", notify_ca, ""),
-    { "connect", CAPIF_OPT_LIST, offsetof(struct ccf, connect), "", 0, 0,
-      NULL },
+    LIST("connect", connect, ""),
     { "transport", CAPIF_OPT_LIST, offsetof(struct ccf, transports.option), "",
       0, 0, NULL },
     { "security-methods", CAPIF_OPT_LIST, offsetof(struct ccf, methods),
@@ -49,6 +55,7 @@ static const struct capif_opt ccf_options[] = {
     UINT("token-lifetime", token_seconds, "600", 1, 86400),
     UINT("psk-lifetime", psk_seconds, "3600", 1, 31536000),
     UINT("context-lifetime", context_seconds, "86400", 1, 31536000),
+    UINT("crl-interval", crl_seconds, "300", 1, 86400),
     UINT("certificate-days", cert_days, "90", 1, 3650),
     { .name = NULL },
 };
@@ -198,6 +205,7 @@ static bool load_partner(struct ccf *ccf, const char *section)
         capif_conf_complain(ccf->conf, section, NULL, "too many partners");
         return false;
     }
+    p->of = ccf;
     p->name = section + strlen("partner ");
     if (!capif_conf_read(ccf->conf, section, partner_options, p)
         || !ids_ok(ccf, section, p->ccf_id, p->url))
@@ -219,30 +227,6 @@ static bool load_partner(struct ccf *ccf, const char *section)
            && anchors_add(ccf, p->ca_certs);
 }
 
-static bool load_keys(struct ccf *ccf)
-{
-    json_t *jwk;
-
-    if (!capif_credentials_load(ccf->cert_file, ccf->key_uri, &ccf->cred))
-        return false;
-    if ((ccf->ca_certs = capif_certs_load(ccf->ca_file)) == NULL
-        || (ccf->ca_key = capif_key_load(ccf->ca_key_uri)) == NULL
-        || !X509_check_private_key(sk_X509_value(ccf->ca_certs, 0),
-                                   ccf->ca_key)) {
-        capif_log_ssl("ca-unusable", "file", ccf->ca_file, "key",
-                      ccf->ca_key_uri, NULL);
-        return false;
-    }
-    if ((ccf->jws_key = capif_key_load(ccf->jws_key_uri)) == NULL
-        || !capif_jwk_thumbprint(ccf->jws_key, ccf->kid)
-        || (jwk = capif_jwk(ccf->jws_key, ccf->kid)) == NULL) {
-        capif_log_ssl("jws-key-unusable", "key", ccf->jws_key_uri, NULL);
-        return false;
-    }
-    ccf->jwks = json_pack("{s:[o]}", "keys", jwk);
-    return ccf->jwks != NULL;
-}
-
 static bool connect_ok(const struct ccf *ccf)
 {
     const char *eq;
@@ -259,14 +243,63 @@ static bool connect_ok(const struct ccf *ccf)
     return true;
 }
 
-bool ccf_load(struct ccf *ccf, const char *path)
+/* What the sockets, threads and store that there are depend on. */
+static bool stays(const struct ccf *ccf, const struct ccf *was)
+{
+    const struct {
+        const char *name;
+        bool same;
+    } fixed[] = {
+        { "ccf-id", strcmp(ccf->ccf_id, was->ccf_id) == 0 },
+        { "listen", strcmp(ccf->listen, was->listen) == 0 },
+        { "store", strcmp(ccf->store_name, was->store_name) == 0 },
+        { "workers", ccf->workers == was->workers },
+    };
+    bool ok = true;
+
+    for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (!fixed[i].same)
+            capif_conf_complain(ccf->conf, "ccf", fixed[i].name,
+                                "can't change while it runs: restart");
+        ok = ok && fixed[i].same;
+    }
+    return ok;
+}
+
+/* More keys than there is room for, or none. */
+static bool lists_ok(const struct ccf *ccf)
+{
+    const struct {
+        const char *name;
+        const char *const *list;
+    } lists[] = { { "ca-key", ccf->ca_key_uris },
+                  { "jws-key", ccf->jws_key_uris },
+                  { "kek", ccf->kek_uris } };
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        size_t n = 0;
+
+        while (lists[i].list[n] != NULL)
+            n++;
+        if (n > CCF_KEYS_MAX) {
+            capif_conf_complain(ccf->conf, "ccf", lists[i].name,
+                                "too many keys");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load(struct ccf *ccf, const char *path, const struct ccf *was)
 {
     const char *const *sections;
 
-    if ((ccf->conf = capif_conf_open(path)) == NULL
+    ccf->conf = was == NULL ? capif_conf_open(path) : capif_conf_reopen(path);
+    if (ccf->conf == NULL
         || !capif_conf_read(ccf->conf, "ccf", ccf_options, ccf)
         || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url) || !connect_ok(ccf)
-        || !load_keys(ccf) || (ccf->anchors = sk_X509_new_null()) == NULL
+        || !lists_ok(ccf) || (was != NULL && !stays(ccf, was))
+        || !ccf_keys_load(ccf) || (ccf->anchors = sk_X509_new_null()) == NULL
         || !anchors_add(ccf, ccf->ca_certs))
         return false;
     sections = capif_conf_sections(ccf->conf, "partner ");
@@ -287,7 +320,7 @@ bool ccf_load(struct ccf *ccf, const char *path)
     return true;
 }
 
-void ccf_unload(struct ccf *ccf)
+static void unload(struct ccf *ccf)
 {
     for (size_t i = 0; i < ccf->n_partners; i++) {
         unload_transports(&ccf->partners[i].transports);
@@ -298,12 +331,40 @@ void ccf_unload(struct ccf *ccf)
     SSL_CTX_free(ccf->tls);
     sk_X509_free(ccf->anchors);
     sk_X509_pop_free(ccf->ca_certs, X509_free);
+    sk_X509_pop_free(ccf->revoked, X509_free);
     capif_credentials_clear(&ccf->cred);
-    EVP_PKEY_free(ccf->ca_key);
+    for (size_t i = 0; i < CCF_KEYS_MAX; i++)
+        EVP_PKEY_free(ccf->ca_keys[i]);
     EVP_PKEY_free(ccf->jws_key);
     json_decref(ccf->jwks);
     capif_conf_free(ccf->conf);
-    memset(ccf, 0, sizeof(*ccf));
+    free(ccf);
+}
+
+struct ccf *ccf_open(const char *path, const struct ccf *was)
+{
+    struct ccf *ccf = calloc(1, sizeof(*ccf));
+
+    if (ccf == NULL)
+        return NULL;
+    atomic_init(&ccf->refs, 1);
+    if (!load(ccf, path, was)) {
+        unload(ccf);
+        return NULL;
+    }
+    return ccf;
+}
+
+struct ccf *ccf_hold(struct ccf *ccf)
+{
+    atomic_fetch_add(&ccf->refs, 1);
+    return ccf;
+}
+
+void ccf_let_go(struct ccf *ccf)
+{
+    if (ccf != NULL && atomic_fetch_sub(&ccf->refs, 1) == 1)
+        unload(ccf);
 }
 
 const struct ccf_partner *ccf_partner_find(const struct ccf *ccf,

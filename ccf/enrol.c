@@ -15,6 +15,7 @@ const char *ccf_grant_check(const struct ccf *ccf, const char *token,
 {
     struct capif_jws jws;
     const char *why = capif_jws_parse(token, &jws);
+    EVP_PKEY *key;
     const char *text[4];
     static const char *const names[] = { "iss", "aud", "role", "jti" };
     json_int_t exp;
@@ -24,10 +25,10 @@ const char *ccf_grant_check(const struct ccf *ccf, const char *token,
     for (size_t i = 0; i < 4; i++)
         text[i] = json_string_value(json_object_get(jws.claims, names[i]));
     exp = json_integer_value(json_object_get(jws.claims, "exp"));
+    key = jws.kid != NULL ? capif_jwks_find(ccf->jwks, jws.kid) : NULL;
     if (jws.typ == NULL || strcmp(jws.typ, "enrol+jwt") != 0)
         why = "not an enrolment token";
-    else if (jws.kid == NULL || strcmp(jws.kid, ccf->kid) != 0
-             || !capif_jws_verify(&jws, ccf->jws_key))
+    else if (key == NULL || !capif_jws_verify(&jws, key))
         why = "signature not by this CCF";
     else if (text[0] == NULL || strcmp(text[0], ccf->ccf_id) != 0
              || text[1] == NULL || strcmp(text[1], ccf->ccf_id) != 0
@@ -41,6 +42,7 @@ const char *ccf_grant_check(const struct ccf *ccf, const char *token,
         out->enrolment.jti = text[3];
         out->enrolment.exp = (time_t)exp;
     }
+    EVP_PKEY_free(key);
     capif_jws_clear(&jws);
     return why;
 }
@@ -51,6 +53,7 @@ X509 *ccf_issue(const struct ccf *ccf, const struct capif_identity *who,
     X509_REQ *csr = capif_csr_parse(csr_pem, why);
     struct capif_cert_spec spec = { .who = *who,
                                     .dns_name = dns_name,
+                                    .crl_url = ccf->crl_url,
                                     .days = (long)ccf->cert_days };
     X509 *cert;
 
@@ -89,7 +92,10 @@ json_t *ccf_issue_member(const struct ccf *ccf, struct ccf_member *m,
     char *pem = cert != NULL ? capif_cert_pem(cert) : NULL;
     json_t *text = NULL;
 
-    if (pem != NULL && capif_cert_thumbprint(cert, m->thumbprint))
+    if (pem != NULL && capif_cert_thumbprint(cert, m->thumbprint)
+        && capif_ca_id(sk_X509_value(ccf->ca_certs, 0), m->ca)
+        && capif_cert_serial(cert, m->serial)
+        && (m->not_after = capif_cert_end(cert)) > 0)
         text = json_string(pem);
     free(pem);
     X509_free(cert);

@@ -14,6 +14,11 @@
 #define IDLE_SECONDS    30
 #define CONNECTIONS_MAX 4096
 
+struct app {
+    const char *path;
+    struct ccf *ccf; /* changes while no worker adopts it */
+};
+
 static void worker_stop(void *state)
 {
     struct ccf_worker *w = state;
@@ -23,7 +28,11 @@ static void worker_stop(void *state)
     capif_server_free(w->server);
     capif_client_free(w->client);
     ccf_courier_free(w->courier);
+    ccf_rewrap_free(w->rewrap);
+    ccf_crl_fetch_free(w->crl_fetch);
+    ccf_crls_free(w->crls);
     ccf_store_close(w->store);
+    ccf_let_go(w->ccf);
     free(w);
 }
 
@@ -34,18 +43,32 @@ static struct ccf_worker *worker_new(struct event_base *base, struct ccf *ccf)
 
     if (w == NULL)
         return NULL;
-    w->ccf = ccf;
+    w->ccf = ccf_hold(ccf);
     if ((w->store = ccf_store_open(ccf->store_name)) == NULL
-        || (w->client = capif_client_new(base)) == NULL) {
+        || (w->client = capif_client_new(base)) == NULL
+        || (w->crls = ccf_crls_new()) == NULL) {
         worker_stop(w);
         return NULL;
     }
     return w;
 }
 
-static void *worker_start(struct event_base *base, void *app)
+static void *hold(void *worker)
 {
-    struct ccf *ccf = app;
+    struct ccf_worker *w = worker;
+
+    return ccf_hold(w->ccf);
+}
+
+static void let_go(void *ccf)
+{
+    ccf_let_go(ccf);
+}
+
+static void *worker_start(struct event_base *base, void *arg)
+{
+    const struct app *app = arg;
+    struct ccf *ccf = app->ccf;
     struct ccf_worker *w = worker_new(base, ccf);
     const struct capif_server_config cfg = {
         .listen = ccf->listen,
@@ -55,6 +78,8 @@ static void *worker_start(struct event_base *base, void *app)
         .app = w,
         .idle_seconds = IDLE_SECONDS,
         .max_connections = CONNECTIONS_MAX,
+        .hold = hold,
+        .let_go = let_go,
     };
 
     if (w != NULL && (w->server = capif_server_new(base, &cfg)) == NULL) {
@@ -64,22 +89,52 @@ static void *worker_start(struct event_base *base, void *app)
     return w;
 }
 
-static void *courier_start(struct event_base *base, void *app)
+static void *courier_start(struct event_base *base, void *arg)
 {
-    struct ccf_worker *w = worker_new(base, app);
+    const struct app *app = arg;
+    struct ccf_worker *w = worker_new(base, app->ccf);
 
-    if (w != NULL && (w->courier = ccf_courier_new(base, w)) == NULL) {
+    if (w != NULL
+        && ((w->courier = ccf_courier_new(base, w)) == NULL
+            || (w->rewrap = ccf_rewrap_new(base, w)) == NULL
+            || (w->crl_fetch = ccf_crl_fetch_new(base, w)) == NULL)) {
         worker_stop(w);
         w = NULL;
     }
     return w;
 }
 
+static bool reload(void *arg)
+{
+    struct app *app = arg;
+    struct ccf *ccf = ccf_open(app->path, app->ccf);
+
+    if (ccf == NULL)
+        return false;
+    ccf_let_go(app->ccf);
+    app->ccf = ccf;
+    return true;
+}
+
+static void adopt(void *worker, void *arg)
+{
+    struct ccf_worker *w = worker;
+    const struct app *app = arg;
+
+    ccf_let_go(w->ccf);
+    w->ccf = ccf_hold(app->ccf);
+    capif_client_renew(w->client);
+    if (w->server != NULL)
+        capif_server_set_tls(w->server, w->ccf->tls);
+    ccf_rewrap_begin(w->rewrap);
+    ccf_crl_fetch_begin(w->crl_fetch);
+}
+
 int main(int argc, char **argv)
 {
     static const struct capif_worker_ops ops = { worker_start, courier_start,
-                                                 worker_stop };
-    static struct ccf ccf; /* large, and as long-lived as the process */
+                                                 worker_stop, reload, adopt };
+    struct app app;
     int status = EXIT_FAILURE;
 
     if (argc != 2 || argv[1][0] == '-') {
@@ -88,8 +143,9 @@ int main(int argc, char **argv)
         return argc == 2 && strcmp(argv[1], "--help") == 0 ? EXIT_SUCCESS : 2;
     }
     capif_harden();
-    if (ccf_load(&ccf, argv[1]))
-        status = capif_run(ccf.workers, &ops, &ccf);
-    ccf_unload(&ccf);
+    app.path = argv[1];
+    if ((app.ccf = ccf_open(app.path, NULL)) != NULL)
+        status = capif_run(app.ccf->workers, &ops, &app);
+    ccf_let_go(app.ccf);
     return status;
 }

@@ -10,15 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MAX (1024 * 1024)
+#define ANSWER_MAX (8 * 1024 * 1024) /* a CRL of 200,000 */
+
+/* A call under way holds the configuration that its partner is of. */
+struct call {
+    struct ccf *ccf;
+    capif_answer_fn *done;
+    void *arg;
+};
+
+static void on_answer(const struct capif_answer *answer, void *arg)
+{
+    struct call *call = arg;
+
+    call->done(answer, call->arg);
+    ccf_let_go(call->ccf);
+    free(call);
+}
 
 bool ccf_partner_call(struct ccf_worker *w, const struct ccf_partner *partner,
                       const char *method, const char *path, const json_t *body,
                       capif_answer_fn *done, void *arg)
 {
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    struct call *held = calloc(1, sizeof(*held));
     char url[2048];
-    struct capif_call call = {
+    const struct capif_call call = {
         .method = method,
         .url = url,
         .address = partner->address,
@@ -29,13 +46,20 @@ bool ccf_partner_call(struct ccf_worker *w, const struct ccf_partner *partner,
         .body_len = text != NULL ? strlen(text) : 0,
         .timeout_ms = CCF_HOP_MS,
         .answer_max = ANSWER_MAX,
-        .done = done,
-        .arg = arg,
+        .done = on_answer,
+        .arg = held,
     };
-    bool ok = body == NULL || text != NULL;
+    bool ok = held != NULL && (body == NULL || text != NULL);
 
     snprintf(url, sizeof(url), "%s%s", partner->url, path);
-    ok = ok && capif_client_send(w->client, &call) != NULL;
+    if (ok)
+        *held = (struct call){ ccf_hold(partner->of), done, arg };
+    if (ok && capif_client_send(w->client, &call) == NULL) {
+        ccf_let_go(held->ccf);
+        ok = false;
+    }
+    if (!ok)
+        free(held);
     free(text);
     return ok;
 }

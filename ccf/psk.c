@@ -9,6 +9,7 @@
 #include "jose.h"
 #include "log.h"
 
+#include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,17 @@ static bool complete(json_t *entry, const struct capif_session_kept *kept,
     return true;
 }
 
+/* A connection may be older than the KEKs that there are now. */
+static bool is_under(const struct ccf *ccf, const char *kek)
+{
+    char id[44];
+
+    for (const char *const *uri = ccf->kek_uris; *uri != NULL; uri++)
+        if (capif_kek_id(*uri, id) && strcmp(id, kek) == 0)
+            return true;
+    return false;
+}
+
 bool ccf_psk_note(struct ccf_worker *w, const struct capif_session_kept *kept,
                   const struct capif_identity *invoker, json_t *entry)
 {
@@ -95,11 +107,17 @@ bool ccf_psk_note(struct ccf_worker *w, const struct capif_session_kept *kept,
                   "this CAPIF-1e session has no KEY", NULL);
         return false;
     }
+    if (!is_under(w->ccf, kept->kek)) {
+        capif_log("psk-failed", "invoker", invoker->id, "why",
+                  "this connection is older than all KEKs: make a new one",
+                  NULL);
+        return false;
+    }
     doc = note_doc(kept, invoker, entry,
                    (json_int_t)(now + (time_t)w->ccf->psk_seconds));
     ok = doc != NULL && ccf_make_id("psk-", psk_id)
          && ccf_store_psk_add(w->store, psk_id,
-                              now + (time_t)w->ccf->psk_seconds, doc)
+                              now + (time_t)w->ccf->psk_seconds, kept->kek, doc)
                 == CCF_STORE_OK
          && complete(entry, kept, invoker, psk_id, now, w->ccf->psk_seconds);
     json_decref(doc);
@@ -117,6 +135,18 @@ static const struct ccf_transport *transport_of(
     return NULL;
 }
 
+bool ccf_psk_key(const struct ccf *ccf, const char *wrapped, unsigned seconds,
+                 uint8_t out[CAPIF_HANDLE_LEN_MAX], size_t *len)
+{
+    for (const char *const *uri = ccf->kek_uris; *uri != NULL; uri++) {
+        if (capif_seal_unwrap(*uri, wrapped, seconds, out, len)) {
+            ERR_clear_error(); /* of the KEKs that it is not under */
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Derive in the token and wrap there; NULL and OpenSSL's queue. */
 static char *wrapped_psk(const struct ccf *ccf, const json_t *note,
                          const struct ccf_transport *t)
@@ -129,7 +159,7 @@ static char *wrapped_psk(const struct ccf *ccf, const json_t *note,
 
     if (key != NULL && p1_text != NULL && p0 != NULL
         && capif_b64url_decode(p1_text, strlen(p1_text), &p1, &p1_len)
-        && capif_seal_unwrap(ccf->kek_uri, key, HANDLE_SECONDS, handle, &len)) {
+        && ccf_psk_key(ccf, key, HANDLE_SECONDS, handle, &len)) {
         if (capif_seal_aefpsk(handle, len, p0, p1, p1_len, HANDLE_SECONDS,
                               psk)) {
             ek = capif_seal_wrap_for(t->key, psk);

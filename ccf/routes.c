@@ -69,6 +69,8 @@ const struct capif_route ccf_routes[] = {
     { "GET", "/.well-known/oauth-authorization-server", 0, 0,
       ccf_get_metadata },
     { "GET", "/.well-known/jwks.json", 0, 0, ccf_get_jwks },
+    { "GET", "/crl/{}", 0, 0, ccf_get_crl },
+    { "GET", "/crl/{}/{}", 0, 0, ccf_get_crl },
     { .method = NULL },
 };
 
@@ -115,14 +117,28 @@ static unsigned who_of_own(struct ccf_worker *w, X509 *cert)
 
 /* A partner's CA vouches here for that partner's CCF and for nobody else. */
 static unsigned who_of_partner(struct ccf_worker *w,
-                               const struct ccf_partner *p, X509 *cert)
+                               const struct ccf_partner *p,
+                               STACK_OF(X509) * chain)
 {
+    X509 *cert = sk_X509_value(chain, 0);
+    enum ccf_store_status st;
+
     if (X509_check_host(cert, p->ccf_id, 0,
                         X509_CHECK_FLAG_NO_WILDCARDS
                             | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
                         NULL)
         != 1)
         return 0;
+    /* An anchor of a chain of one is itself its CA. */
+    st = ccf_revoked_there(w, p->ccf_id,
+                           sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0),
+                           cert);
+    if (st == CCF_STORE_GONE) {
+        capif_log("certificate-revoked", "partner", p->ccf_id, NULL);
+        return 0;
+    }
+    if (st != CCF_STORE_OK)
+        return CAPIF_WHO_UNKNOWN;
     w->peer.role = CAPIF_CCF;
     strcpy(w->peer.ccf_id, p->ccf_id);
     strcpy(w->peer.id, p->ccf_id);
@@ -152,7 +168,7 @@ unsigned ccf_who(const struct capif_req *req, void *app)
     if (is_own_anchor(w->ccf, anchor))
         who = who_of_own(w, cert);
     else if ((p = partner_of_anchor(w->ccf, anchor)) != NULL)
-        who = who_of_partner(w, p, cert);
+        who = who_of_partner(w, p, chain);
     if (who == 0
         || who == CAPIF_WHO_UNKNOWN) /* a handler may look at the peer itself */
         memset(&w->peer, 0, sizeof(w->peer));

@@ -99,6 +99,29 @@ static const char *const migrations[][12] = {
         "ALTER TABLE event ADD COLUMN progress TEXT",
         NULL,
     },
+    {
+        /* '': a PSK of before, which may be under any KEK */
+        "ALTER TABLE psk ADD COLUMN kek TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX psk_by_kek ON psk (kek, psk_id)",
+        NULL,
+    },
+    {
+        /* a member's certificate; '' and 0: of before, so not known */
+        "ALTER TABLE member ADD COLUMN ca TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE member ADD COLUMN serial TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE member ADD COLUMN not_after BIGINT NOT NULL DEFAULT 0",
+        /* what CRLs list, and the CRLs, partners' too (store_crl.c) */
+        "CREATE TABLE revoked (ca TEXT NOT NULL, serial TEXT NOT NULL,"
+        " at BIGINT NOT NULL, until BIGINT NOT NULL,"
+        " PRIMARY KEY (ca, serial))",
+        "CREATE INDEX revoked_by_end ON revoked (until)",
+        "CREATE TABLE crl (ccf_id TEXT NOT NULL, ca TEXT NOT NULL,"
+        " changes BIGINT NOT NULL, built BIGINT NOT NULL,"
+        " number BIGINT NOT NULL, fresh BIGINT NOT NULL,"
+        " until BIGINT NOT NULL, der TEXT NOT NULL,"
+        " PRIMARY KEY (ccf_id, ca))",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 

@@ -13,6 +13,7 @@
 #define CCF_STORE_H
 
 #include "cert.h"
+#include "crl.h"
 
 #include <jansson.h>
 #include <time.h>
@@ -51,6 +52,10 @@ struct ccf_member {
     struct capif_identity who;
     char group_id[CAPIF_ID_MAX + 1]; /* onboardingId, or apiProvDomId */
     char thumbprint[44];             /* of its one valid certificate */
+    /* The same certificate; serial "": as it is in the store. */
+    char ca[CAPIF_CA_ID];
+    char serial[CAPIF_SERIAL];
+    time_t not_after;
 };
 
 /*
@@ -173,11 +178,23 @@ enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
 /*
  * PSKs by id, with what they are derived from: {"ccfId", "apiInvokerId",
  * "aefId", "interface", "key" (KEY, wrapped), "p1", "binding", "exp"}.
+ * kek is the KEK that KEY is wrapped under, by capif_kek_id().
  * Expired ones are none, and forgotten when one is added.
  */
 enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
-                                        time_t expires, const json_t *doc);
+                                        time_t expires, const char *kek,
+                                        const json_t *doc);
 enum ccf_store_status ccf_store_psk_get(struct ccf_store *s, const char *psk_id,
                                         json_t **doc);
+/*
+ * The first few under that KEK whose id is after that: an object, by id.
+ * Empty: there are no more.
+ */
+enum ccf_store_status ccf_store_psk_under(struct ccf_store *s, const char *kek,
+                                          const char *after, json_t **docs);
+/* NOT_FOUND: it is not under the KEK was any more, or is gone. */
+enum ccf_store_status ccf_store_psk_rewrap(struct ccf_store *s,
+                                           const char *psk_id, const char *was,
+                                           const char *kek, const json_t *doc);
 
 #endif

@@ -6,7 +6,7 @@
  * of the group's row, and looks whether both are still as they were.
  */
 #include "event.h"
-#include "store_tx.h"
+#include "store_crl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,16 +92,26 @@ static enum ccf_db_status member_put(struct ccf_store *s,
                                      const struct ccf_member *m,
                                      const char *group_id)
 {
+    char not_after[24];
     size_t changed = 0;
-    enum ccf_db_status st =
-        ccf_db_run(s->db,
-                   "INSERT INTO member VALUES ($1, $2, $3, $4, $5)"
-                   " ON CONFLICT (ccf_id, role, id) DO UPDATE"
-                   " SET thumbprint = excluded.thumbprint"
-                   " WHERE member.group_id = excluded.group_id",
-                   ARGS(m->who.ccf_id, capif_role_name(m->who.role), m->who.id,
-                        group_id, m->thumbprint),
-                   NULL, NULL, &changed);
+    enum ccf_db_status st = ccf_revoke_former(s, m, group_id);
+
+    ccf_seconds(m->not_after, not_after);
+    if (st == CCF_DB_OK)
+        st = ccf_db_run(
+            s->db,
+            "INSERT INTO member VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            " ON CONFLICT (ccf_id, role, id) DO UPDATE"
+            " SET thumbprint = excluded.thumbprint, ca = CASE"
+            " WHEN excluded.serial = '' THEN member.ca ELSE excluded.ca END,"
+            " not_after = CASE WHEN excluded.serial = ''"
+            " THEN member.not_after ELSE excluded.not_after END,"
+            " serial = CASE WHEN excluded.serial = '' THEN member.serial"
+            " ELSE excluded.serial END"
+            " WHERE member.group_id = excluded.group_id",
+            ARGS(m->who.ccf_id, capif_role_name(m->who.role), m->who.id,
+                 group_id, m->thumbprint, m->ca, m->serial, not_after),
+            NULL, NULL, &changed);
 
     return st == CCF_DB_OK && changed == 0 ? CCF_DB_CONFLICT : st;
 }
@@ -232,6 +242,8 @@ static enum ccf_db_status prune(struct ccf_store *s,
             ARGS(by->who.ccf_id, by->group_id));
     if (st == CCF_DB_OK)
         st = prune_aefs(s, by);
+    if (st == CCF_DB_OK)
+        st = ccf_revoke_group(s, by->who.ccf_id, by->group_id, true);
     if (st == CCF_DB_OK)
         st = ccf_run(s,
                      "DELETE FROM member WHERE group_id = $1"

@@ -97,7 +97,8 @@ enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
 /* ---- PSKs ---- */
 
 enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
-                                        time_t expires, const json_t *doc)
+                                        time_t expires, const char *kek,
+                                        const json_t *doc)
 {
     char *text = json_dumps(doc, JSON_COMPACT);
     char exp[24];
@@ -106,8 +107,8 @@ enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
     ccf_seconds(expires, exp);
     ccf_forget(s, "DELETE FROM psk WHERE expires <= $1");
     if (text != NULL)
-        st = ccf_change_one(s, "INSERT INTO psk VALUES ($1, $2, $3)",
-                            ARGS(psk_id, exp, text));
+        st = ccf_change_one(s, "INSERT INTO psk VALUES ($1, $2, $3, $4)",
+                            ARGS(psk_id, exp, text, kek));
     free(text);
     return st;
 }
@@ -122,4 +123,48 @@ enum ccf_store_status ccf_store_psk_get(struct ccf_store *s, const char *psk_id,
                    "SELECT doc FROM psk WHERE psk_id = $1"
                    " AND expires > $2",
                    ARGS(psk_id, now), doc);
+}
+
+static void row_psk(const char *const *columns, void *arg)
+{
+    json_t *doc = json_loads(columns[1], JSON_REJECT_DUPLICATES, NULL);
+
+    /* What can't be read is null, so that whoever goes on goes past it. */
+    json_object_set_new(arg, columns[0], doc != NULL ? doc : json_null());
+}
+
+enum ccf_store_status ccf_store_psk_under(struct ccf_store *s, const char *kek,
+                                          const char *after, json_t **docs)
+{
+    json_t *found = json_object();
+    enum ccf_db_status st = CCF_DB_ERROR;
+
+    ccf_forget(s, "DELETE FROM psk WHERE expires <= $1");
+    if (found != NULL)
+        st = ccf_look(s,
+                      "SELECT psk_id, doc FROM psk WHERE kek = $1"
+                      " AND psk_id > $2 ORDER BY psk_id LIMIT 16",
+                      ARGS(kek, after), row_psk, found);
+    if (st != CCF_DB_OK) {
+        json_decref(found);
+        return ccf_status_of(st);
+    }
+    *docs = found;
+    return CCF_STORE_OK;
+}
+
+enum ccf_store_status ccf_store_psk_rewrap(struct ccf_store *s,
+                                           const char *psk_id, const char *was,
+                                           const char *kek, const json_t *doc)
+{
+    char *text = json_dumps(doc, JSON_COMPACT);
+    enum ccf_store_status st = CCF_STORE_ERROR;
+
+    if (text != NULL)
+        st = ccf_change_one(s,
+                            "UPDATE psk SET doc = $1, kek = $2"
+                            " WHERE psk_id = $3 AND kek = $4",
+                            ARGS(text, kek, psk_id, was));
+    free(text);
+    return st;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event.h"
-#include "store_tx.h"
+#include "store_crl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +19,19 @@ static void forget_spent(struct ccf_store *s)
     ccf_forget(s, "DELETE FROM enrolment WHERE exp < $1");
 }
 
+static enum ccf_db_status insert(struct ccf_store *s,
+                                 const struct ccf_member *m,
+                                 const char *group_id)
+{
+    char not_after[24];
+
+    ccf_seconds(m->not_after, not_after);
+    return ccf_run(s,
+                   "INSERT INTO member VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                   ARGS(m->who.ccf_id, capif_role_name(m->who.role), m->who.id,
+                        group_id, m->thumbprint, m->ca, m->serial, not_after));
+}
+
 static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
 {
     const struct enrol *e = what;
@@ -28,11 +41,7 @@ static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
         st = ccf_run(s, "INSERT INTO grp VALUES ($1, $2)",
                      ARGS(e->group_id, e->doc));
     for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
-        st = ccf_run(s, "INSERT INTO member VALUES ($1, $2, $3, $4, $5)",
-                     ARGS(e->members[i].who.ccf_id,
-                          capif_role_name(e->members[i].who.role),
-                          e->members[i].who.id, e->group_id,
-                          e->members[i].thumbprint));
+        st = insert(s, &e->members[i], e->group_id);
     for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
         st = ccf_event_invoker(s, "API_INVOKER_ONBOARDED", &e->members[i].who);
     return st;
@@ -131,11 +140,14 @@ static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
     const struct offboard *o = what;
     size_t changed = 0;
     enum ccf_db_status st =
-        ccf_db_run(s->db,
-                   "DELETE FROM member WHERE ccf_id = $1 AND"
-                   " role = 'invoker' AND id = $2 AND group_id = $3",
-                   ARGS(o->who->ccf_id, o->who->id, o->onboarding_id), NULL,
-                   NULL, &changed);
+        ccf_revoke_group(s, o->who->ccf_id, o->onboarding_id, false);
+
+    if (st == CCF_DB_OK)
+        st = ccf_db_run(s->db,
+                        "DELETE FROM member WHERE ccf_id = $1 AND"
+                        " role = 'invoker' AND id = $2 AND group_id = $3",
+                        ARGS(o->who->ccf_id, o->who->id, o->onboarding_id),
+                        NULL, NULL, &changed);
 
     if (st == CCF_DB_OK && changed == 0)
         return CCF_DB_NOT_FOUND;

@@ -158,9 +158,9 @@ static char *enrolment(const struct options *o, const char *role,
 static int enrol(struct options *o)
 {
     const char *const role = o->n_args == 1 ? o->args[0] : "";
-    const char *ccf_id, *uri;
+    const char *ccf_id, *uris;
+    char uri[1024], *token;
     EVP_PKEY *key;
-    char *token;
     int status;
 
     if (strcmp(role, "invoker") != 0 && strcmp(role, "provider") != 0) {
@@ -169,11 +169,12 @@ static int enrol(struct options *o)
     }
     if (o->conf == NULL
         || (ccf_id = capif_conf_get(o->conf, "ccf", "ccf-id")) == NULL
-        || (uri = capif_conf_get(o->conf, "ccf", "jws-key")) == NULL) {
+        || (uris = capif_conf_get(o->conf, "ccf", "jws-key")) == NULL) {
         fputs("error: enrol needs the CCF's configuration with --config\n",
               stderr);
         return 2;
     }
+    snprintf(uri, sizeof(uri), "%.*s", (int)strcspn(uris, ", \t"), uris);
     if ((key = capif_key_load(uri)) == NULL)
         return hsm_tool_fail(uri);
     token = enrolment(o, role, ccf_id, key);
@@ -209,6 +210,10 @@ static const struct command commands[] = {
     { "enrol",
       "[--valid SECONDS] [--aef ID=DNSNAME]... [--out FILE] invoker|provider",
       "an enrolment token, good for one use", enrol },
+    { "rotate",
+      "[--type TYPE] [--days N] [--name NAME] [--so-pin-file FILE] "
+      "[--hsm-config FILE] jws|kek|tls|ca",
+      "a new key in the place of the one that a CCF uses", hsm_tool_rotate },
     { "audit",
       "--needles FILE [--phase NAME] [--format table|tsv] "
       "[--continuously | --syscalls] TARGET...",
@@ -230,6 +235,7 @@ enum {
     OPT_NEEDLES,
     OPT_PHASE,
     OPT_FORMAT,
+    OPT_HSM_CONFIG,
     OPT_AEF,
     OPT_DAYS,
     OPT_VALID,
@@ -256,6 +262,7 @@ static const struct option long_options[] = {
     { "format", required_argument, NULL, OPT_FORMAT },
     { "continuously", no_argument, NULL, OPT_CONTINUOUSLY },
     { "syscalls", no_argument, NULL, OPT_SYSCALLS },
+    { "hsm-config", required_argument, NULL, OPT_HSM_CONFIG },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -299,11 +306,12 @@ static bool set(struct options *o, int opt, const char *value)
         [OPT_NEEDLES] = &o->needles,
         [OPT_PHASE] = &o->phase,
         [OPT_FORMAT] = &o->format,
+        [OPT_HSM_CONFIG] = &o->hsm_config,
     };
 
     if (opt == 'c')
         o->config = value;
-    else if (opt >= OPT_KEY && opt <= OPT_FORMAT)
+    else if (opt >= OPT_KEY && opt <= OPT_HSM_CONFIG)
         *members[opt] = value;
     else if (opt == OPT_AEF && o->n_aefs < AEFS_MAX)
         o->aefs[o->n_aefs++] = value;

@@ -59,6 +59,15 @@ static EVP_PKEY *generate(const char *type, const char *group, size_t bits,
     return key;
 }
 
+EVP_PKEY *hsm_tool_generate(const char *type, const char *uri)
+{
+    for (size_t i = 0; i < sizeof(key_types) / sizeof(key_types[0]); i++)
+        if (strcmp(key_types[i].option, type) == 0)
+            return generate(key_types[i].type, key_types[i].group,
+                            key_types[i].bits, key_types[i].usage, uri);
+    return NULL;
+}
+
 int hsm_tool_keygen(struct options *o)
 {
     const char *type = o->type != NULL ? o->type : "p256";
@@ -71,9 +80,7 @@ int hsm_tool_keygen(struct options *o)
         if (strcmp(key_types[i].option, type) != 0)
             continue;
         for (int k = 0; k < o->n_args; k++) {
-            EVP_PKEY *key =
-                generate(key_types[i].type, key_types[i].group,
-                         key_types[i].bits, key_types[i].usage, o->args[k]);
+            EVP_PKEY *key = hsm_tool_generate(type, o->args[k]);
 
             if (key == NULL)
                 return hsm_tool_fail(o->args[k]);

@@ -7,6 +7,7 @@
 
 #include "conf.h"
 
+#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,7 +16,7 @@
 /* The command line, after the command's name. */
 struct options {
     const char *so_pin_file, *config, *key, *type, *out, *name, *cert, *ca_cert,
-        *ca_key, *ccf_id, *needles, *phase, *format;
+        *ca_key, *ccf_id, *needles, *phase, *format, *hsm_config;
     const char *aefs[AEFS_MAX];
     size_t n_aefs;
     long days, valid;
@@ -41,6 +42,11 @@ int hsm_tool_kek(struct options *o);
 int hsm_tool_partner(struct options *o);
 int hsm_tool_jwks(struct options *o);
 int hsm_tool_keyfile(struct options *o);
+/* Make a key pair of a type as --type has it; NULL: see OpenSSL's queue. */
+EVP_PKEY *hsm_tool_generate(const char *type, const char *uri);
+
+/* ---- a new key in place of one that a CCF uses (rotate.c) */
+int hsm_tool_rotate(struct options *o);
 
 /* ---- looking for secrets (audit.c): 0 none, 1 some, 2 could not look */
 int hsm_tool_audit(struct options *o);

@@ -26,9 +26,14 @@
 #define AGENT_N_USES   5
 extern const char *const agent_use_words[AGENT_N_USES]; /* bit by bit */
 
-/* A section [key LABEL], or [key *] for all that have none. */
+/*
+ * A section [key LABEL], or [key PREFIX*] for all labels that begin so and
+ * have no section of their own, nor one with a longer prefix.
+ */
 struct agent_rule {
-    const char *label; /* NULL: the latter */
+    const char *label;
+    size_t len;  /* without the asterisk */
+    bool prefix; /* there is one */
     const char *const *users, *const *use;
     uid_t *uids;
     size_t n_uids;

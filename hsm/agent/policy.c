@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,8 +85,10 @@ static bool take_rule(struct capif_conf *conf, const char *section,
     if (!capif_conf_read(conf, section, rule_options, rule))
         return false;
     rule->label = section + strlen(KEY);
-    if (strcmp(rule->label, "*") == 0)
-        rule->label = NULL;
+    rule->len = strlen(rule->label);
+    rule->prefix = rule->len > 0 && rule->label[rule->len - 1] == '*';
+    if (rule->prefix)
+        rule->len--;
     for (size_t i = 0; i < AGENT_N_USES; i++)
         if (capif_list_has(rule->use, agent_use_words[i]))
             rule->uses |= 1u << i;
@@ -146,19 +149,30 @@ static bool has_uid(const struct agent_rule *rule, uid_t uid)
     return false;
 }
 
+/* How well it fits that label: 0, not at all. */
+static size_t fit(const struct agent_rule *rule, const char *label, size_t len)
+{
+    if (len < rule->len
+        || (rule->len > 0 && memcmp(label, rule->label, rule->len) != 0))
+        return 0;
+    if (rule->prefix)
+        return rule->len + 1;
+    return len > 0 && len == rule->len ? SIZE_MAX : 0;
+}
+
 unsigned agent_uses(const struct agent *agent, uid_t uid, const char *label,
                     size_t len)
 {
     const struct agent_rule *found = NULL;
+    size_t best = 0;
 
     for (size_t i = 0; i < agent->n_rules; i++) {
-        const struct agent_rule *rule = &agent->rules[i];
+        size_t how = fit(&agent->rules[i], label, len);
 
-        if (rule->label == NULL && found == NULL)
-            found = rule;
-        if (rule->label != NULL && len > 0 && strlen(rule->label) == len
-            && memcmp(rule->label, label, len) == 0)
-            found = rule;
+        if (how > best) {
+            best = how;
+            found = &agent->rules[i];
+        }
     }
     return found != NULL && has_uid(found, uid) ? found->uses : 0;
 }

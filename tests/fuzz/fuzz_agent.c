@@ -17,8 +17,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct agent_rule rules[] = {
-    { .label = "kek", .uids = (uid_t[]){ 1 }, .n_uids = 1, .uses = AGENT_WRAP },
-    { .label = NULL,
+    { .label = "kek", .len = 3, .uids = (uid_t[]){ 1 }, .n_uids = 1, .uses = AGENT_WRAP },
+    { .label = "*",
+      .prefix = true,
       .uids = (uid_t[]){ 0, 1 },
       .n_uids = 2,
       .uses = AGENT_ALL },

@@ -93,6 +93,22 @@ class Policy(unittest.TestCase):
                         'pkcs11:object=ec;type=private', 1, 0)
         root.must('KEK_FIND', 'pkcs11:object=kek')
 
+    def test_a_rule_for_labels_that_begin_so(self):
+        agent = self.begin(rule('e*', 'sign') + rule('other*', 'sign')
+                           + rule('other', 'derive') + rule('*', 'wrap'))
+        c = self.client(agent)
+        c.must('SIGN', c.key('ec'), 0, 2, 2, 0, TBS)
+        # what fits best, whatever comes first
+        self.is_refused(agent, c, 'sign', 'other', 'SIGN', c.key('other'), 0,
+                        2, 2, 0, TBS)
+        self.is_refused(agent, c, 'sign', 'rsa', 'SIGN', c.key('rsa'), 0, 2,
+                        2, 0, TBS)
+        self.is_refused(agent, c, None, 'otherkek', 'KEK_FIND',
+                        'pkcs11:object=otherkek')
+        c.must('KEK_FIND', 'pkcs11:object=kek')
+        self.is_refused(agent, c, 'unwrap', 'rsa', 'UNWRAP_RSA',
+                        c.key('rsa'), bytes(256), N, 0)
+
     def test_sign_is_needed_to_sign(self):
         agent = self.begin(rule('*', rest('sign')))
         c = self.client(agent)

@@ -153,6 +153,9 @@ class World:
         self.api = self.publish()
         self.negotiate()
         self.subscription = None
+        self.crl = domains.run(
+            'openssl', 'x509', '-in', self.aef.crt, '-noout', '-ext',
+            'crlDistributionPoints').decode().strip().split('/')[-1]
 
     def name(self):
         self.n += 1
@@ -309,6 +312,8 @@ ROWS = {
          "other provider's AEF": 200}, body=lambda: 'token=x', kind=FORM),
     ('GET', '/.well-known/oauth-authorization-server'): Row(PUBLIC),
     ('GET', '/.well-known/jwks.json'): Row(PUBLIC),
+    ('GET', '/crl/{}'): Row(PUBLIC, lambda: [d.a.id]),
+    ('GET', '/crl/{}/{}'): Row(PUBLIC, lambda: [d.a.id, w.crl]),
     ('POST', EVENTS): Row({'AEF': 201}, lambda: [w.aef.id],
                           body=lambda: subscription()),
     ('PUT', EVENTS + '/{}'): Row(

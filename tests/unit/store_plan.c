@@ -74,7 +74,12 @@ static void fill(void)
         "INSERT INTO grp SELECT 'fill-' || g, '{}'"
         " FROM generate_series(1, 5000) g;"
         "INSERT INTO member SELECT 'c' || g % 3, 'invoker', 'fill-' || g,"
-        " 'fill-' || g, '' FROM generate_series(1, 5000) g;"
+        " 'fill-' || g, '', 'ca', 'fill-' || g, 4000000000"
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO revoked SELECT 'c' || g % 500, 'fill-' || g, 0,"
+        " 4000000000 + g FROM generate_series(1, 5000) g;"
+        "INSERT INTO crl SELECT 'c' || g, 'fill-' || g, 0, 0, 0, 0, 0, ''"
+        " FROM generate_series(1, 5000) g;"
         "INSERT INTO api SELECT 'c' || g % 500, 'fill-' || g, 'a' || g % 500,"
         " '{}', 'n' || g % 1000, 'g' || g % 500"
         " FROM generate_series(1, 5000) g;"
@@ -96,7 +101,8 @@ static void fill(void)
         " FROM generate_series(1, 5000) g;"
         "INSERT INTO held (sub_id, name) SELECT 'fill-' || g, 'n'"
         " FROM generate_series(1, 5000) g;"
-        "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}'"
+        "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}',"
+        " 'k' || g % 500"
         " FROM generate_series(1, 5000) g");
     (void)cluster_sql(store_place, "ANALYZE");
 }

@@ -219,13 +219,13 @@ static void test_too_many_keys(void **state)
     char kid[8];
 
     (void)state;
-    for (int i = 0; i < CCF_KEYS_MAX + 1; i++) {
+    for (int i = 0; i < CCF_JWKS_MAX + 1; i++) {
         snprintf(kid, sizeof(kid), "%d", i);
         json_array_append_new(keys, jwk_of(kid));
     }
     jwks = json_pack("{s:o}", "keys", keys);
     out = ccf_jwks_usable(jwks);
-    assert_int_equal(n_keys(out), CCF_KEYS_MAX);
+    assert_int_equal(n_keys(out), CCF_JWKS_MAX);
     json_decref(out);
     json_decref(jwks);
 }

@@ -335,18 +335,18 @@ static void test_psks(void **state)
     json_t *doc = soft_json("{'key':'k'}"), *out = NULL;
 
     assert_int_equal(ccf_store_psk_get(s, "k-1", &out), CCF_STORE_NOT_FOUND);
-    assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, doc), CCF_STORE_OK);
-    assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, doc),
+    assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, "kek", doc), CCF_STORE_OK);
+    assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, "kek", doc),
                      CCF_STORE_CONFLICT);
     assert_int_equal(ccf_store_psk_get(s, "k-1", &out), CCF_STORE_OK);
     assert_true(json_equal(doc, out));
     json_decref(out);
     out = NULL;
-    assert_int_equal(ccf_store_psk_add(s, "k-2", time(NULL), doc),
+    assert_int_equal(ccf_store_psk_add(s, "k-2", time(NULL), "kek", doc),
                      CCF_STORE_OK);
     assert_int_equal(ccf_store_psk_get(s, "k-2", &out), CCF_STORE_NOT_FOUND);
     /* forgotten, so its id is free again */
-    assert_int_equal(ccf_store_psk_add(s, "k-2", LATER, doc), CCF_STORE_OK);
+    assert_int_equal(ccf_store_psk_add(s, "k-2", LATER, "kek", doc), CCF_STORE_OK);
     json_decref(doc);
 }
 
