@@ -287,6 +287,12 @@ ROWS = {
     ('POST', '/capif-security/v1/securities/{}/token'): Row(
         {'invoker': 200}, lambda: [w.one.id], body=token_form,
         kind=FORM, others=EVERYBODY),
+    ('POST', '/oauth/token'): Row(
+        {'invoker': 200}, body=token_form, kind=FORM, others=EVERYBODY),
+    ('POST', '/oauth/introspect'): Row(
+        dict.fromkeys(('AEF', "provider's other AEF", "other provider's AEF"),
+                      200), body=lambda: 'token=x', kind=FORM),
+    ('GET', '/.well-known/oauth-authorization-server'): Row(PUBLIC),
     ('GET', '/.well-known/jwks.json'): Row(PUBLIC),
 }
 

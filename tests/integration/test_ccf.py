@@ -18,7 +18,9 @@ REGISTER = '/api-provider-management/v1/registrations'
 PUBLISH = '/published-apis/v1/{}/service-apis'
 CONTEXT = '/capif-security/v1/trustedInvokers/{}'
 TOKEN = '/capif-security/v1/securities/{}/token'
+TOKENS = (TOKEN, '/oauth/token')
 JWKS = '/.well-known/jwks.json'
+METADATA = '/.well-known/oauth-authorization-server'
 
 # Who may use what, of a CCF's own members; None: it is not the certificate
 # that decides.  A route that is not listed here makes the tests fail.
@@ -43,6 +45,9 @@ MAY = {
     ('GET', CONTEXT): ('aef',),
     ('DELETE', CONTEXT): ('invoker',),
     ('POST', TOKEN): None,
+    ('POST', '/oauth/token'): None,
+    ('POST', '/oauth/introspect'): ('aef',),
+    ('GET', METADATA): None,
     ('GET', JWKS): None,
 }
 ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
@@ -72,7 +77,7 @@ def try_route(ccf, method, route, who):
         headers['Content-Type'] = ('application/merge-patch+json'
                                    if method == 'PATCH'
                                    else 'application/json')
-    if route == TOKEN:
+    if route in TOKENS:
         body = 'grant_type=client_credentials&client_id=' + (
             who.id if who else 'x')
         headers['Content-Type'] = FORM
@@ -84,11 +89,11 @@ class Certificates(unittest.TestCase):
         for method, route in ROUTES:
             with self.subTest(method=method, route=route):
                 a = try_route(ccf, method, route, who)
-                if route == JWKS:  # public keys, for everybody
+                if route in (JWKS, METADATA):  # for everybody
                     self.assertEqual(a.status, 200, a)
                     continue
                 self.assertEqual(a.status, 401, a)
-                if route == TOKEN:
+                if route in TOKENS:
                     self.assertEqual(a.json()['error'], 'invalid_client')
                 else:
                     self.assertEqual(a.headers['Content-Type'],
