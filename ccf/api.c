@@ -6,6 +6,7 @@
 #include "ccf.h"
 
 #include "scope.h"
+#include "traits.h"
 
 #include <string.h>
 
@@ -80,13 +81,16 @@ static void check_version(const struct capif_at *at)
     check_custom(at);
 }
 
-static void check_profile(const struct capif_at *at)
+void ccf_profile_check(const struct capif_at *at)
 {
     const char *aef_id = capif_get_str(at, "aefId", true, CAPIF_SCOPE_NAME_MAX);
     const char *domain = capif_get_str(at, "domainName", false, 253);
     struct capif_at list =
         capif_get_array(at, "interfaceDescriptions", false, 1, 8);
     struct capif_at versions = capif_get_array(at, "versions", true, 1, 16);
+    struct capif_at location = capif_get_object(at, "aefLocation", false);
+    struct capif_at kpis = capif_get_object(at, "serviceKpis", false);
+    struct capif_at ues = capif_get_object(at, "ueIpRange", false);
 
     if (aef_id != NULL && !capif_scope_name_ok(aef_id))
         capif_complain(at, "aefId can't stand in a scope");
@@ -103,9 +107,9 @@ static void check_profile(const struct capif_at *at)
     }
     (void)capif_get_str(at, "protocol", false, 32);
     (void)capif_get_str(at, "dataFormat", false, 32);
-    (void)capif_get_object(at, "aefLocation", false);
-    (void)capif_get_object(at, "serviceKpis", false);
-    (void)capif_get_object(at, "ueIpRange", false);
+    ccf_location_check(&location);
+    ccf_kpis_check(&kpis);
+    ccf_ue_range_check(&ues);
     check_methods(at);
 }
 
@@ -156,7 +160,7 @@ void ccf_api_check(const struct capif_at *api)
         (void)capif_item_str(&ccfs, i, CAPIF_CCF_ID_MAX);
     for (size_t i = 0; i < json_array_size(profiles.v); i++) {
         struct capif_at item = capif_at_item(&profiles, i);
-        check_profile(&item);
+        ccf_profile_check(&item);
     }
     check_share(api);
     check_status(api);
@@ -180,12 +184,24 @@ json_t *ccf_api_profile(const json_t *api, const char *aef_id)
     return NULL;
 }
 
+bool ccf_api_tidy(json_t *api)
+{
+    json_t *active =
+        json_object_get(json_object_get(api, "apiStatus"), "aefIds");
+
+    for (size_t i = json_array_size(active); i-- > 0;) {
+        const char *aef_id = json_string_value(json_array_get(active, i));
+
+        if (aef_id == NULL || ccf_api_profile(api, aef_id) == NULL)
+            json_array_remove(active, i);
+    }
+    return json_array_size(json_object_get(api, "aefProfiles")) > 0;
+}
+
 json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs)
 {
     json_t *copy = json_deep_copy(api);
     json_t *profiles = json_object_get(copy, "aefProfiles");
-    json_t *active =
-        json_object_get(json_object_get(copy, "apiStatus"), "aefIds");
 
     for (size_t i = json_array_size(profiles); i-- > 0;) {
         const char *aef_id = aef_of(json_array_get(profiles, i));
@@ -193,13 +209,7 @@ json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs)
         if (aef_id == NULL || !capif_list_has(aefs, aef_id))
             json_array_remove(profiles, i);
     }
-    for (size_t i = json_array_size(active); i-- > 0;) {
-        const char *aef_id = json_string_value(json_array_get(active, i));
-
-        if (aef_id == NULL || !capif_list_has(aefs, aef_id))
-            json_array_remove(active, i);
-    }
-    if (json_array_size(profiles) == 0) {
+    if (!ccf_api_tidy(copy)) {
         json_decref(copy);
         return NULL;
     }

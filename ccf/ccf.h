@@ -25,10 +25,9 @@
 #include <stdatomic.h>
 
 #define CCF_PARTNERS_MAX 16
-#define CCF_KEYS_MAX     8  /* of a kind, the one in use and older ones */
-#define CCF_APIS_MAX     32 /* securityInfo entries in one request */
-#define CCF_VS           "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */
-#define CCF_HOP_MS       5000L                      /* design 10, OQ-20 */
+#define CCF_KEYS_MAX     8     /* of a kind, the one in use and older ones */
+#define CCF_APIS_MAX     32    /* securityInfo entries in one request */
+#define CCF_HOP_MS       5000L /* design 10, OQ-20 */
 
 /* Bits of struct capif_route's `who`. */
 #define CCF_FROM_INVOKER (1u << CAPIF_INVOKER)
@@ -40,6 +39,7 @@
 #define CCF_TRANSPORTS_MAX 16
 #define CCF_FUNCS_MAX      8    /* of one registration */
 #define CCF_PEM_MAX        8192 /* a request or key in a document */
+#define CCF_ANSWERED_MAX   64   /* questions to partners that are remembered */
 
 /* An AEF's transport key, for which its PSKs are wrapped. */
 struct ccf_transport {
@@ -88,6 +88,8 @@ struct ccf {
     const char *revoked_file; /* NULL: none */
     size_t psk_seconds, crl_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
+    size_t discover_max;    /* APIs in one answer */
+    size_t partner_seconds; /* how long a partner's answer is good enough */
     struct capif_credentials cred;
     STACK_OF(X509) * ca_certs;       /* the first is the issuer */
     EVP_PKEY *ca_keys[CCF_KEYS_MAX]; /* of ca_certs[i]; NULL: none */
@@ -100,6 +102,12 @@ struct ccf {
     SSL_CTX *tls;
     struct ccf_partner partners[CCF_PARTNERS_MAX];
     size_t n_partners;
+};
+
+/* What a partner was asked, and when that is to be asked again. */
+struct ccf_answered {
+    unsigned char question[32]; /* SHA-256 of the partner and the question */
+    time_t until;               /* of the monotonic clock */
 };
 
 struct ccf_worker {
@@ -115,6 +123,8 @@ struct ccf_worker {
     char peer_thumbprint[44];
     char peer_group[CAPIF_ID_MAX + 1]; /* onboardingId or apiProvDomId */
     time_t keys_due[CCF_PARTNERS_MAX]; /* of the courier: when to fetch */
+    struct ccf_answered answered[CCF_ANSWERED_MAX]; /* a ring (known.c) */
+    size_t next_answered;
 };
 
 /*
@@ -258,6 +268,13 @@ void ccf_change_no_token(struct ccf_change *c);
 
 /* Complain about whatever is wrong in a ServiceAPIDescription. */
 void ccf_api_check(const struct capif_at *api);
+/* The same of one AefProfile. */
+void ccf_profile_check(const struct capif_at *profile);
+/*
+ * Profiles were taken out: take their AEFs out of apiStatus, too; false if no
+ * profile is left.
+ */
+bool ccf_api_tidy(json_t *api);
 /* The profile of that AEF in a description; borrowed, or NULL. */
 json_t *ccf_api_profile(const json_t *api, const char *aef_id);
 /*
@@ -267,6 +284,50 @@ json_t *ccf_api_profile(const json_t *api, const char *aef_id);
 json_t *ccf_api_for_partner(const json_t *api,
                             const struct ccf_partner *partner);
 json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs);
+
+/* ---- who may see and use what (access.c) ---- */
+
+/* An invoker, or with invoker_id NULL a partner's CCF for all of its. */
+struct ccf_asker {
+    const char *ccf_id, *invoker_id;
+};
+
+/*
+ * Take out of an own API's description the profiles that he must not see:
+ * those that topology hiding hides, and those where he has no access.
+ * NOT_FOUND: none is left.
+ */
+enum ccf_store_status ccf_access_see(struct ccf_worker *w,
+                                     const struct ccf_asker *who,
+                                     const char *api_id, json_t *api);
+/* The same, but for access: *denied says of which AEFs, a set. */
+enum ccf_store_status ccf_access_unhide(struct ccf_worker *w,
+                                        const struct ccf_asker *who,
+                                        const char *api_id, json_t *api,
+                                        json_t **denied);
+/*
+ * May he use that API of this domain at that AEF?  NOT_FOUND: no, or another
+ * of the same name there is denied to him, which a scope could not exclude,
+ * or it is not there.
+ */
+enum ccf_store_status ccf_access_use(struct ccf_worker *w,
+                                     const struct ccf_asker *who,
+                                     const char *api_id, const char *api_name,
+                                     const char *aef_id);
+/* The same of an entry of a context; one of another domain is not ours. */
+enum ccf_store_status ccf_access_entry(struct ccf_worker *w,
+                                       const struct ccf_asker *who,
+                                       const json_t *entry);
+/*
+ * The parameter aef-id, if the API of the path is at that AEF and both are
+ * the peer's: an AEF itself, or an AMF of its domain.  NULL: answered.
+ */
+const char *ccf_api_at_aef(struct capif_req *req, struct ccf_worker *w);
+/* 400 because of one parameter of the query. */
+void ccf_reply_parameter(struct capif_req *req, const char *name,
+                         const char *why);
+/* SupportedFeatures as a parameter, if there; false: answered. */
+bool ccf_features_param(struct capif_req *req, const char *name);
 
 /* ---- security contexts (wish.c chooses, security.c handles) ---- */
 
@@ -291,7 +352,7 @@ bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
 /* Choose for an AEF of this domain (S1 step 5); NULL: *no says why. */
 json_t *ccf_wish_choose(struct ccf_worker *w, const struct ccf_wish *wish,
                         const struct ccf_partner *partner,
-                        struct ccf_refusal *no);
+                        const struct ccf_asker *who, struct ccf_refusal *no);
 /*
  * The answer's entry: the wish, what was selected, and what CAPIF has no
  * attribute for.  auth_info, api_name and interface (which is borrowed) may
@@ -486,6 +547,8 @@ capif_handler ccf_post_api, ccf_get_apis, ccf_get_api, ccf_put_api,
 capif_handler ccf_post_subscription, ccf_put_subscription,
     ccf_patch_subscription, ccf_delete_subscription;
 capif_handler ccf_get_discover;
+capif_handler ccf_get_policy, ccf_put_policy, ccf_delete_policy;
+capif_handler ccf_get_routing, ccf_put_routing, ccf_delete_routing;
 capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
     ccf_delete_context;
 capif_handler ccf_post_token;

@@ -57,6 +57,8 @@ static const struct capif_opt ccf_options[] = {
     UINT("context-lifetime", context_seconds, "86400", 1, 31536000),
     UINT("crl-interval", crl_seconds, "300", 1, 86400),
     UINT("certificate-days", cert_days, "90", 1, 3650),
+    UINT("discover-max", discover_max, "1000", 1, 10000),
+    UINT("partner-cache", partner_seconds, "5", 0, 3600),
     { .name = NULL },
 };
 

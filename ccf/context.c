@@ -40,6 +40,29 @@ static bool is_by(const json_t *entry, const char *method)
     return sel != NULL && strcmp(sel, method) == 0;
 }
 
+/*
+ * Without those that an access policy of this domain denies, of what its own
+ * AEF is told; false: answered.
+ */
+static bool keep_allowed(struct lookup *l)
+{
+    const struct ccf_asker who = { l->invoker.ccf_id, l->invoker.id };
+
+    for (size_t i = json_array_size(l->entries); i-- > 0;) {
+        enum ccf_store_status st =
+            ccf_access_entry(l->w, &who, json_array_get(l->entries, i));
+
+        if (st == CCF_STORE_NOT_FOUND) {
+            json_array_remove(l->entries, i);
+        } else if (st != CCF_STORE_OK) {
+            ccf_reply_store(l->req, st);
+            lookup_free(l);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool is_psk(const json_t *entry)
 {
     return is_by(entry, "PSK");
@@ -366,6 +389,8 @@ void ccf_get_context(struct capif_req *req, void *app)
         l->doc, asker != NULL ? asker->ccf_id : w->ccf->ccf_id, l->aef_id);
     if (asker != NULL)
         keep_for(l->entries, method);
+    else if (!keep_allowed(l))
+        return;
     if (st != CCF_STORE_OK || json_array_size(l->entries) == 0) {
         lookup_free(l);
         ccf_reply_store(req, st != CCF_STORE_OK ? st : CCF_STORE_NOT_FOUND);

@@ -1,22 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * CAPIF_Discover_Service_API (TS 29.222 8.1).  An invoker also sees what the
- * partners share: they are asked first, and what they said last is kept for
- * as long as they don't answer.
+ * partners share: they are asked first, the same question, and what they said
+ * last is kept for as long as they don't answer.
  */
 #include "ccf.h"
 
-#include "log.h"
-#include "scope.h"
+#include "filter.h"
+#include "known.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define OCTETS_MAX (768 * 1024) /* of descriptions: a partner takes 1 MiB */
 
 struct discovery {
     struct capif_req *req;
     struct ccf_worker *w;
-    char *api_name, *aef_id; /* filters; NULL: all */
+    struct ccf_asker who;
+    const struct ccf_partner *partner; /* who asks; NULL: an invoker */
+    char id[CAPIF_CCF_ID_MAX + 1];     /* of who asks */
+    struct ccf_filter filter;
+    char *question; /* the filter, for partners */
     size_t pending;
+    /* The answer. */
+    json_t *list;
+    size_t octets;
+    bool truncated;
+    enum ccf_store_status st;
+    /* The provider domain that was looked up last. */
+    char group_id[CAPIF_ID_MAX + 1];
+    json_t *group;
 };
 
 /* One partner's part of it. */
@@ -25,154 +40,198 @@ struct asked {
     const struct ccf_partner *partner;
 };
 
-static bool filter_pass(const struct discovery *d, const json_t *api)
+static void discovery_free(struct discovery *d)
 {
-    const char *name = json_string_value(json_object_get(api, "apiName"));
-
-    return d->api_name == NULL
-           || (name != NULL && strcmp(name, d->api_name) == 0);
-}
-
-/* Append what of docs the one who asks may see and wants to. */
-static void collect(const struct discovery *d,
-                    const struct ccf_partner *partner, const json_t *docs,
-                    json_t *out)
-{
-    const char *aefs[] = { d->aef_id, NULL };
-    json_t *api, *seen, *narrowed;
-    size_t i;
-
-    json_array_foreach(docs, i, api)
-    {
-        if (!filter_pass(d, api))
-            continue;
-        seen = partner != NULL ? ccf_api_for_partner(api, partner)
-                               : json_incref(api);
-        if (seen != NULL && d->aef_id != NULL) {
-            narrowed = ccf_api_only_aefs(seen, aefs);
-            json_decref(seen);
-            seen = narrowed;
-        }
-        if (seen != NULL)
-            json_array_append_new(out, seen);
-    }
-}
-
-static void answer(struct discovery *d, const struct ccf_partner *partner)
-{
-    json_t *docs = NULL, *list = json_array();
-    enum ccf_store_status st = ccf_store_api_list(
-        d->w->store, partner != NULL ? d->w->ccf->ccf_id : NULL, NULL, &docs);
-
-    if (st != CCF_STORE_OK || list == NULL) {
-        ccf_reply_store(d->req, st);
-        json_decref(list);
-    } else {
-        collect(d, partner, docs, list);
-        if (json_array_size(list) == 0) { /* minItems is 1 */
-            json_decref(list);
-            list = NULL;
-        }
-        capif_reply_json(d->req, 200,
-                         json_pack("{s:o*, s:s}", "serviceAPIDescriptions",
-                                   list, "suppFeat", "0"));
-    }
-    json_decref(docs);
-    free(d->api_name);
-    free(d->aef_id);
+    ccf_filter_clear(&d->filter);
+    json_decref(d->list);
+    json_decref(d->group);
+    free(d->question);
     free(d);
 }
 
-/* Keep of a partner's answer what is well formed and in the agreement. */
-static json_t *believe(const struct ccf_partner *partner, const json_t *docs)
+/* ---- the answer ---- */
+
+/* Who provides it: of an own API as registered, of others as their CCF says. */
+static struct ccf_provider_name provider_of(struct discovery *d,
+                                            const struct ccf_api_row *row)
 {
-    json_t *kept = json_array(), *api, *seen;
-    size_t i;
+    struct ccf_provider_name by = { ccf_vs_str(row->doc, "apiProvDomId"),
+                                    ccf_vs_str(row->doc, "apiProvDomInfo") };
+    enum ccf_store_status st;
 
-    json_array_foreach(docs, i, api)
-    {
-        struct capif_reader reader = { 0 };
-        struct capif_at at = capif_at_root(api, &reader);
-        const char *id = capif_get_str(&at, "apiId", true, CAPIF_ID_MAX);
-        const char *ccf = capif_get_str(&at, "ccfId", false, CAPIF_CCF_ID_MAX);
-
-        ccf_api_check(&at);
-        if (reader.n > 0 || !capif_id_ok(id)
-            || (ccf != NULL && strcmp(ccf, partner->ccf_id) != 0)) {
-            capif_log("partner-api-refused", "partner", partner->ccf_id,
-                      "param", reader.n > 0 ? reader.list[0].param : "apiId",
-                      NULL);
-            continue;
-        }
-        if ((seen = ccf_api_only_aefs(api, partner->aefs)) == NULL)
-            continue;
-        json_object_set_new(seen, "ccfId", json_string(partner->ccf_id));
-        json_array_append_new(kept, seen);
+    if (strcmp(row->ccf_id, d->w->ccf->ccf_id) != 0)
+        return by;
+    by.id = by.info = NULL;
+    if (row->group_id == NULL
+        || (d->filter.provider == NULL && d->partner == NULL))
+        return by;
+    if (strcmp(row->group_id, d->group_id) != 0) {
+        json_decref(d->group);
+        d->group = NULL;
+        snprintf(d->group_id, sizeof(d->group_id), "%s", row->group_id);
+        st = ccf_store_group_get(d->w->store, row->group_id, &d->group);
+        if (st == CCF_STORE_ERROR)
+            d->st = st;
     }
-    return kept;
+    by.id = row->group_id;
+    by.info = json_string_value(json_object_get(d->group, "apiProvDomInfo"));
+    return by;
 }
+
+/* A partner is told who provides it, so that it can filter by that, too. */
+static void tell_provider(json_t *api, const struct ccf_provider_name *by)
+{
+    json_t *vs = json_object_get(api, CCF_VS);
+
+    if (!json_is_object(vs)) {
+        vs = json_object();
+        json_object_set_new(api, CCF_VS, vs);
+    }
+    json_object_set_new(vs, "apiProvDomId", json_string(by->id));
+    if (by->info != NULL)
+        json_object_set_new(vs, "apiProvDomInfo", json_string(by->info));
+    else
+        json_object_del(vs, "apiProvDomInfo");
+}
+
+/* That is between CCFs. */
+static void untell_provider(json_t *api)
+{
+    json_t *vs = json_object_get(api, CCF_VS);
+
+    json_object_del(vs, "apiProvDomId");
+    json_object_del(vs, "apiProvDomInfo");
+    if (json_is_object(vs) && json_object_size(vs) == 0)
+        json_object_del(api, CCF_VS);
+}
+
+/* What of an API he may see and wants to; NULL: nothing. */
+static json_t *seen(struct discovery *d, const struct ccf_api_row *row)
+{
+    const struct ccf_provider_name by = provider_of(d, row);
+    json_t *api = d->partner != NULL ? ccf_api_for_partner(row->doc, d->partner)
+                                     : json_incref(row->doc);
+    enum ccf_store_status st = CCF_STORE_OK;
+
+    if (api == NULL)
+        return NULL;
+    if (!ccf_filter_apply(&d->filter, api, &by))
+        st = CCF_STORE_NOT_FOUND;
+    else if (strcmp(row->ccf_id, d->w->ccf->ccf_id) == 0)
+        st = ccf_access_see(d->w, &d->who, row->api_id, api);
+    if (st == CCF_STORE_ERROR)
+        d->st = st;
+    if (st != CCF_STORE_OK) {
+        json_decref(api);
+        return NULL;
+    }
+    if (d->partner != NULL)
+        tell_provider(api, &by);
+    else
+        untell_provider(api);
+    return api;
+}
+
+static bool collect(const struct ccf_api_row *row, void *arg)
+{
+    struct discovery *d = arg;
+    json_t *api = seen(d, row);
+
+    if (api != NULL) {
+        d->octets += json_dumpb(api, NULL, 0, JSON_COMPACT);
+        d->truncated = json_array_size(d->list) >= d->w->ccf->discover_max
+                       || d->octets > OCTETS_MAX;
+        if (d->truncated)
+            json_decref(api);
+        else
+            json_array_append_new(d->list, api);
+    }
+    return d->st == CCF_STORE_OK && !d->truncated;
+}
+
+static void answer(struct discovery *d)
+{
+    json_t *doc;
+    enum ccf_store_status st = CCF_STORE_ERROR;
+
+    if ((d->list = json_array()) != NULL)
+        st = ccf_store_api_each(d->w->store,
+                                d->partner != NULL ? d->w->ccf->ccf_id : NULL,
+                                d->filter.api_name, collect, d);
+    if (st == CCF_STORE_OK)
+        st = d->st;
+    if (st != CCF_STORE_OK) {
+        ccf_reply_store(d->req, st);
+    } else {
+        doc = json_pack("{s:s}", "suppFeat", "0");
+        if (json_array_size(d->list) > 0) /* minItems is 1 */
+            json_object_set(doc, "serviceAPIDescriptions", d->list);
+        if (d->truncated)
+            json_object_set_new(doc, CCF_VS,
+                                json_pack("{s:b}", "truncated", 1));
+        capif_reply_json(d->req, 200, doc);
+    }
+    discovery_free(d);
+}
+
+/* ---- partners ---- */
 
 static void on_partner(const struct capif_answer *a, void *arg)
 {
     struct asked *asked = arg;
     struct discovery *d = asked->d;
-    struct capif_reader reader = { 0 };
     struct ccf_refusal no;
-    json_t *doc = NULL, *kept;
-    struct capif_at root, list;
 
-    if (a->status == 200)
-        doc = capif_json_parse(a->body, a->body_len, &reader);
-    root = capif_at_root(doc, &reader);
-    list = capif_get_array(&root, "serviceAPIDescriptions", false, 0, 1024);
-    if (doc != NULL && reader.n == 0) {
-        kept = believe(asked->partner, list.v);
-        (void)ccf_store_api_replace(d->w->store, asked->partner->ccf_id, kept);
-        json_decref(kept);
-    } else {
+    if (!ccf_known_take(d->w, asked->partner, &d->filter, d->question, a)) {
         ccf_partner_refusal(asked->partner, a, &no);
+        ccf_known_failed(d->w, asked->partner);
     }
-    json_decref(doc);
     free(asked);
     if (--d->pending == 0)
-        answer(d, NULL);
+        answer(d);
 }
 
 static void ask(struct discovery *d, const struct ccf_partner *partner)
 {
     struct asked *asked = calloc(1, sizeof(*asked));
-    char path[CAPIF_CCF_ID_MAX + 64];
+    char path[2048 - CAPIF_CCF_ID_MAX - 16]; /* with the URL before it */
 
     if (asked == NULL)
         return;
     asked->d = d;
     asked->partner = partner;
     snprintf(path, sizeof(path),
-             "/service-apis/v1/allServiceAPIs?api-invoker-id=%s",
-             d->w->ccf->ccf_id);
+             "/service-apis/v1/allServiceAPIs?api-invoker-id=%s%s",
+             d->w->ccf->ccf_id, d->question);
     if (ccf_partner_call(d->w, partner, "GET", path, NULL, on_partner, asked))
         d->pending++;
     else
         free(asked);
 }
 
-static char *copy_or_null(const char *text)
+/* ---- the request ---- */
+
+static void discover(struct discovery *d)
 {
-    return text != NULL ? strdup(text) : NULL;
+    const struct ccf *ccf = d->w->ccf;
+
+    if (d->partner == NULL)
+        for (size_t i = 0; i < ccf->n_partners; i++)
+            if (ccf_known_ask(d->w, &ccf->partners[i], d->question))
+                ask(d, &ccf->partners[i]);
+    if (d->pending == 0)
+        answer(d);
 }
 
 void ccf_get_discover(struct capif_req *req, void *app)
 {
     struct ccf_worker *w = app;
     const char *id = capif_req_query(req, "api-invoker-id");
+    struct capif_reader reader = { 0 };
     struct discovery *d;
 
     if (id == NULL) {
-        struct capif_reader reader = { 0 };
-        struct capif_at at = { NULL, "api-invoker-id", &reader };
-
-        capif_complain(&at, "missing");
-        capif_reply_invalid(req, &reader);
+        ccf_reply_parameter(req, "api-invoker-id", "missing");
         return;
     }
     if (strcmp(id, w->peer.id) != 0) {
@@ -185,14 +244,21 @@ void ccf_get_discover(struct capif_req *req, void *app)
     }
     d->req = req;
     d->w = w;
-    d->api_name = copy_or_null(capif_req_query(req, "api-name"));
-    d->aef_id = copy_or_null(capif_req_query(req, "aef-id"));
+    snprintf(d->id, sizeof(d->id), "%s", w->peer.id);
+    d->who.ccf_id = w->ccf->ccf_id;
+    d->who.invoker_id = d->id;
     if (w->peer.role == CAPIF_CCF) {
-        answer(d, ccf_partner_find(w->ccf, w->peer.ccf_id));
+        d->partner = ccf_partner_find(w->ccf, w->peer.ccf_id);
+        d->who = (struct ccf_asker){ d->id, NULL };
+    }
+    ccf_filter_read(req, &reader, &d->filter);
+    if (reader.n == 0 && (d->question = ccf_filter_query(&d->filter)) == NULL)
+        capif_complain(&(struct capif_at){ NULL, "", &reader },
+                       "the parameters are too long together");
+    if (reader.n > 0) {
+        capif_reply_invalid(req, &reader);
+        discovery_free(d);
         return;
     }
-    for (size_t i = 0; i < w->ccf->n_partners; i++)
-        ask(d, &w->ccf->partners[i]);
-    if (d->pending == 0)
-        answer(d, NULL);
+    discover(d);
 }

@@ -109,41 +109,51 @@ static void complete(struct ccf_change *c)
                         json_pack("{s:s}", "ccfId", c->w->ccf->ccf_id));
 }
 
-/* Is api the one that was asked for, by name and, if given, by id? */
-static bool is_wanted(const json_t *api, const json_t *wanted)
-{
-    const json_t *id = json_object_get(wanted, "apiId");
+struct listing {
+    struct ccf_change *c;
+    const json_t *wanted; /* its apiId, NULL: any of that name */
+    json_t *known;
+};
 
-    return json_equal(json_object_get(api, "apiName"),
-                      json_object_get(wanted, "apiName"))
-           && (id == NULL || json_equal(json_object_get(api, "apiId"), id));
+/* One of that name, if it is the one asked for and he may see it. */
+static bool list_one(const struct ccf_api_row *row, void *arg)
+{
+    struct listing *l = arg;
+    const struct ccf_asker who = { l->c->w->ccf->ccf_id,
+                                   l->c->members[0].who.id };
+    const char *id = json_string_value(l->wanted);
+
+    if ((id == NULL || strcmp(id, row->api_id) == 0)
+        && (strcmp(row->ccf_id, l->c->w->ccf->ccf_id) != 0
+            || ccf_access_see(l->c->w, &who, row->api_id, row->doc)
+                   == CCF_STORE_OK))
+        json_array_append(l->known, row->doc);
+    return json_array_size(l->known) < CCF_APIS_MAX;
 }
 
 /* apiList in an answer: of the APIs asked for, those that there are. */
 static json_t *show(struct ccf_change *c)
 {
-    json_t *doc = json_deep_copy(c->doc), *known = json_array(), *all = NULL;
-    const json_t *list = json_object_get(doc, "apiList"), *wanted, *api;
-    size_t i, j;
+    json_t *doc = json_deep_copy(c->doc);
+    const json_t *list = json_object_get(doc, "apiList"), *wanted;
+    struct listing l = { .c = c, .known = json_array() };
+    size_t i;
 
-    if (list != NULL)
-        (void)ccf_store_api_list(c->w->store, NULL, NULL, &all);
     json_array_foreach(json_object_get(list, "serviceAPIDescriptions"), i,
                        wanted)
     {
-        json_array_foreach(all, j, api)
-        {
-            if (is_wanted(api, wanted))
-                json_array_append(known, json_array_get(all, j));
-        }
+        l.wanted = json_object_get(wanted, "apiId");
+        (void)ccf_store_api_each(
+            c->w->store, NULL,
+            json_string_value(json_object_get(wanted, "apiName")), list_one,
+            &l);
     }
     json_object_del(doc, "apiList");
-    if (json_array_size(known) > 0)
+    if (json_array_size(l.known) > 0)
         json_object_set_new(
             doc, "apiList",
-            json_pack("{s:O}", "serviceAPIDescriptions", known));
-    json_decref(known);
-    json_decref(all);
+            json_pack("{s:O}", "serviceAPIDescriptions", l.known));
+    json_decref(l.known);
     return doc;
 }
 

@@ -13,6 +13,7 @@
 
 #define SMALL   16384
 #define MEDIUM  65536
+#define LARGE   262144
 #define MEMBERS (CCF_FROM_INVOKER | CCF_FROM_AEF | CCF_FROM_APF | CCF_FROM_AMF)
 
 const struct capif_route ccf_routes[] = {
@@ -54,6 +55,18 @@ const struct capif_route ccf_routes[] = {
       ccf_delete_subscription },
     { "GET", "/service-apis/v1/allServiceAPIs", 0,
       CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_get_discover },
+    { "GET", "/access-control-policy/v1/accessControlPolicyList/{}", 0,
+      CCF_FROM_AEF, ccf_get_policy },
+    { "PUT", "/access-control-policy/v1/accessControlPolicyList/{}", LARGE,
+      CCF_FROM_AMF, ccf_put_policy },
+    { "DELETE", "/access-control-policy/v1/accessControlPolicyList/{}", 0,
+      CCF_FROM_AMF, ccf_delete_policy },
+    { "GET", "/capif-routing-info/v1/service-apis/{}", 0, CCF_FROM_AEF,
+      ccf_get_routing },
+    { "PUT", "/capif-routing-info/v1/service-apis/{}", MEDIUM, CCF_FROM_AMF,
+      ccf_put_routing },
+    { "DELETE", "/capif-routing-info/v1/service-apis/{}", 0, CCF_FROM_AMF,
+      ccf_delete_routing },
     { "PUT", "/capif-security/v1/trustedInvokers/{}", MEDIUM,
       CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_put_context },
     { "POST", "/capif-security/v1/trustedInvokers/{}/update", MEDIUM,

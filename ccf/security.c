@@ -298,6 +298,7 @@ static void negotiate(struct negotiation *neg,
                       const struct ccf_partner *partner)
 {
     struct ccf_worker *w = neg->w;
+    const struct ccf_asker who = { neg->ccf_id, neg->invoker_id };
     struct ccf_refusal no;
     bool foreign = false;
 
@@ -308,7 +309,8 @@ static void negotiate(struct negotiation *neg,
             foreign = true;
             check_methods(neg, &neg->wishes[i]);
         } else {
-            neg->entries[i] = ccf_wish_choose(w, &neg->wishes[i], partner, &no);
+            neg->entries[i] =
+                ccf_wish_choose(w, &neg->wishes[i], partner, &who, &no);
             if (neg->entries[i] == NULL)
                 note(neg, &no);
         }

@@ -122,6 +122,24 @@ static const char *const migrations[][12] = {
         " PRIMARY KEY (ccf_id, ca))",
         NULL,
     },
+    {
+        /* who may use an API at an AEF, and what hides it (store_policy.c) */
+        "CREATE TABLE policy (api_id TEXT NOT NULL, aef_id TEXT NOT NULL,"
+        " group_id TEXT NOT NULL, others_denied BIGINT NOT NULL,"
+        " PRIMARY KEY (api_id, aef_id))",
+        "CREATE INDEX policy_by_group ON policy (group_id)",
+        "CREATE TABLE policy_entry (api_id TEXT NOT NULL,"
+        " aef_id TEXT NOT NULL, ccf_id TEXT NOT NULL,"
+        " invoker_id TEXT NOT NULL, access BIGINT NOT NULL, doc TEXT NOT NULL,"
+        " PRIMARY KEY (api_id, aef_id, ccf_id, invoker_id))",
+        "CREATE INDEX policy_entry_by_invoker"
+        " ON policy_entry (ccf_id, invoker_id)",
+        "CREATE TABLE routing (api_id TEXT NOT NULL, aef_id TEXT NOT NULL,"
+        " group_id TEXT NOT NULL, doc TEXT NOT NULL,"
+        " PRIMARY KEY (api_id, aef_id))",
+        "CREATE INDEX routing_by_group ON routing (group_id)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 
@@ -314,6 +332,14 @@ void ccf_row_there(const char *const *columns, void *arg)
 {
     (void)columns;
     *(bool *)arg = true;
+}
+
+void ccf_row_doc(const char *const *columns, void *arg)
+{
+    json_t **doc = arg;
+
+    json_decref(*doc);
+    *doc = json_loads(columns[0], JSON_REJECT_DUPLICATES, NULL);
 }
 
 /* ---- the schema ---- */

@@ -18,6 +18,8 @@
 #include <jansson.h>
 #include <time.h>
 
+#define CCF_VS "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */
+
 enum ccf_store_status {
     CCF_STORE_OK,
     CCF_STORE_NOT_FOUND,
@@ -151,6 +153,11 @@ enum ccf_store_status ccf_store_api_delete(struct ccf_store *s,
                                            const char *ccf_id,
                                            const char *api_id,
                                            const char *apf_id);
+/* Of a partner: descriptions to add or change, and apiIds that are gone. */
+enum ccf_store_status ccf_store_api_merge(struct ccf_store *s,
+                                          const char *ccf_id,
+                                          const json_t *docs,
+                                          const json_t *gone);
 /* All that a partner offers, in place of what it offered before. */
 enum ccf_store_status ccf_store_api_replace(struct ccf_store *s,
                                             const char *ccf_id,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store_tx.h"
+#include "store_policy.h"
 
 #include "event.h"
 #include "log.h"
@@ -113,6 +113,8 @@ static enum ccf_db_status work_api_delete(struct ccf_store *s, const void *what)
     if (st == CCF_DB_OK && was.doc != NULL)
         st = ccf_event_api(s, "SERVICE_API_UNAVAILABLE", a->api_id,
                            was.group_id, was.doc);
+    if (st == CCF_DB_OK)
+        st = ccf_policy_tidy(s, a->ccf_id, a->api_id);
     json_decref(was.doc);
     return st;
 }
@@ -206,6 +208,60 @@ enum ccf_store_status ccf_store_api_replace(struct ccf_store *s,
     const struct api all = { .ccf_id = ccf_id, .doc = docs };
 
     return ccf_transact(s, work_api_replace, &all);
+}
+
+struct merge {
+    const char *ccf_id;
+    const json_t *docs, *gone;
+};
+
+static enum ccf_db_status was_get(struct ccf_store *s, const char *ccf_id,
+                                  const char *api_id, json_t *left)
+{
+    return ccf_db_run(s->db,
+                      "SELECT api_id, doc FROM api WHERE ccf_id = $1"
+                      " AND api_id = $2",
+                      ARGS(ccf_id, api_id), row_text, left, NULL);
+}
+
+static enum ccf_db_status work_api_merge(struct ccf_store *s, const void *what)
+{
+    const struct merge *m = what;
+    struct api one = { .ccf_id = m->ccf_id };
+    json_t *left = json_object();
+    enum ccf_db_status st = left != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    const json_t *id;
+    size_t i;
+
+    json_array_foreach(m->docs, i, one.doc)
+    {
+        one.api_id = json_string_value(json_object_get(one.doc, "apiId"));
+        if (st == CCF_DB_OK)
+            st = was_get(s, m->ccf_id, one.api_id, left);
+        if (st == CCF_DB_OK)
+            st = api_renew(s, &one, left);
+    }
+    json_array_foreach(m->gone, i, id)
+    {
+        one.api_id = json_string_value(id);
+        if (st == CCF_DB_OK)
+            st = was_get(s, m->ccf_id, one.api_id, left);
+        if (st == CCF_DB_OK && json_object_get(left, one.api_id) != NULL)
+            st = api_drop(s, m->ccf_id, one.api_id,
+                          json_object_get(left, one.api_id));
+    }
+    json_decref(left);
+    return st;
+}
+
+enum ccf_store_status ccf_store_api_merge(struct ccf_store *s,
+                                          const char *ccf_id,
+                                          const json_t *docs,
+                                          const json_t *gone)
+{
+    const struct merge m = { ccf_id, docs, gone };
+
+    return ccf_transact(s, work_api_merge, &m);
 }
 
 /* ---- in pages ---- */

@@ -7,6 +7,7 @@
  */
 #include "event.h"
 #include "store_crl.h"
+#include "store_policy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,23 +40,31 @@ static enum ccf_db_status refuse(const struct change *c,
     return CCF_DB_NOT_FOUND;
 }
 
-/* Take hold of by's group, and see that by is still what it was. */
-static enum ccf_db_status hold(struct ccf_store *s, const struct change *c)
+enum ccf_db_status ccf_member_hold(struct ccf_store *s,
+                                   const struct ccf_member *by,
+                                   enum ccf_store_status *why)
 {
     struct ccf_member now;
     enum ccf_db_status st;
 
-    *c->why = CCF_STORE_OK; /* it may be another attempt */
+    *why = CCF_STORE_OK; /* it may be another attempt */
     st = ccf_run(s, "UPDATE grp SET doc = doc WHERE id = $1",
-                 ARGS(c->by->group_id));
+                 ARGS(by->group_id));
     if (st == CCF_DB_OK)
-        st = ccf_member_get(s, &c->by->who, &now);
+        st = ccf_member_get(s, &by->who, &now);
     if (st == CCF_DB_NOT_FOUND
         || (st == CCF_DB_OK
-            && (strcmp(now.group_id, c->by->group_id) != 0
-                || strcmp(now.thumbprint, c->by->thumbprint) != 0)))
-        return refuse(c, CCF_STORE_GONE);
+            && (strcmp(now.group_id, by->group_id) != 0
+                || strcmp(now.thumbprint, by->thumbprint) != 0))) {
+        *why = CCF_STORE_GONE;
+        return CCF_DB_NOT_FOUND;
+    }
     return st;
+}
+
+static enum ccf_db_status hold(struct ccf_store *s, const struct change *c)
+{
+    return ccf_member_hold(s, c->by, c->why);
 }
 
 /* A statement for one row, with doc and was as texts $1 and $2. */
@@ -249,6 +258,8 @@ static enum ccf_db_status prune(struct ccf_store *s,
                      "DELETE FROM member WHERE group_id = $1"
                      " AND thumbprint = ''",
                      ARGS(by->group_id));
+    if (st == CCF_DB_OK)
+        st = ccf_policy_tidy_group(s, by->who.ccf_id, by->group_id);
     return st;
 }
 
@@ -381,6 +392,8 @@ static enum ccf_db_status api_update(struct ccf_store *s,
              " AND api_id = $4 AND apf_id = $5",
              ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id));
 
+    if (st == CCF_DB_OK)
+        st = ccf_policy_tidy(s, c->by->who.ccf_id, c->api_id);
     if (st == CCF_DB_OK
         && !json_equal(json_object_get(c->was, "apiName"),
                        json_object_get(c->doc, "apiName")))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event.h"
 #include "store_crl.h"
+#include "store_policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +162,7 @@ static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
                      ARGS(o->who->ccf_id, o->who->id));
     if (st == CCF_DB_OK)
         st = ccf_event_invoker(s, "API_INVOKER_OFFBOARDED", o->who);
-    return st;
+    return st == CCF_DB_OK ? ccf_policy_forget(s, o->who) : st;
 }
 
 enum ccf_store_status ccf_store_offboard(struct ccf_store *s,

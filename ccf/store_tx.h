@@ -48,6 +48,14 @@ enum ccf_db_status ccf_member_get(struct ccf_store *s,
 /* In the transaction of a migration: api_name of what was there before. */
 enum ccf_db_status ccf_api_names_fill(struct ccf_store *s);
 
+/*
+ * In a transaction: take hold of by's group, and see that by is still the
+ * member that it was; else NOT_FOUND, and *why is CCF_STORE_GONE.
+ */
+enum ccf_db_status ccf_member_hold(struct ccf_store *s,
+                                   const struct ccf_member *by,
+                                   enum ccf_store_status *why);
+
 /* A transaction of one statement; NOT_FOUND if that changes no row. */
 enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
                                      const char *const *args, size_t n);
@@ -75,6 +83,9 @@ enum ccf_store_status ccf_doc(struct ccf_store *s, const char *sql,
 
 /* A row function: sets the bool at arg. */
 void ccf_row_there(const char *const *columns, void *arg);
+
+/* The same: replaces the json_t * at arg by the document, NULL if damaged. */
+void ccf_row_doc(const char *const *columns, void *arg);
 
 /* A number as an argument. */
 void ccf_seconds(time_t t, char out[24]);

@@ -51,16 +51,23 @@ enum ccf_store_status ccf_scope_granted(struct ccf_worker *w,
                                         const char *domain,
                                         struct capif_scope *out)
 {
+    const struct ccf_asker who = { invoker->ccf_id, invoker->id };
     json_t *context = NULL, *entry;
-    enum ccf_store_status st =
-        ccf_store_context_get(w->store, invoker->ccf_id, invoker->id, &context);
+    enum ccf_store_status st = ccf_store_context_get(w->store, invoker->ccf_id,
+                                                     invoker->id, &context),
+                          may;
     size_t i;
 
     out->n = 0;
     json_array_foreach(json_object_get(context, "securityInfo"), i, entry)
     {
-        if (capif_claim_is(entry, "selSecurityMethod", "OAUTH")
-            && (domain == NULL || is(ccf_vs_str(entry, "ccfId"), domain)))
+        if (!capif_claim_is(entry, "selSecurityMethod", "OAUTH")
+            || (domain != NULL && !is(ccf_vs_str(entry, "ccfId"), domain)))
+            continue;
+        may = ccf_access_entry(w, &who, entry);
+        if (may == CCF_STORE_ERROR)
+            st = may;
+        if (may == CCF_STORE_OK)
             add_pair(out, ccf_vs_str(entry, "aefId"),
                      ccf_vs_str(entry, "apiName"));
     }

@@ -300,7 +300,7 @@ static json_t *grant(const struct ccf *ccf, const struct ccf_wish *wish,
 
 static json_t *choose_from(struct ccf_worker *w, const struct ccf_wish *wish,
                            const struct ccf_partner *partner, const json_t *api,
-                           struct ccf_refusal *no)
+                           const json_t *denied, struct ccf_refusal *no)
 {
     struct ccf_wish found = *wish;
     json_t *iface, *methods;
@@ -311,6 +311,11 @@ static json_t *choose_from(struct ccf_worker *w, const struct ccf_wish *wish,
         return NULL;
     }
     found.aef_id = json_string_value(json_object_get(profile, "aefId"));
+    if (json_object_get(denied, found.aef_id) != NULL) {
+        refuse(no, 403, NULL, "the access policy denies %s at this AEF",
+               wish->api_id);
+        return NULL;
+    }
     iface = interface_of(profile, iface);
     methods = json_object_get(iface, "securityMethods");
     if (methods == NULL)
@@ -325,23 +330,27 @@ static json_t *choose_from(struct ccf_worker *w, const struct ccf_wish *wish,
 
 json_t *ccf_wish_choose(struct ccf_worker *w, const struct ccf_wish *wish,
                         const struct ccf_partner *partner,
-                        struct ccf_refusal *no)
+                        const struct ccf_asker *who, struct ccf_refusal *no)
 {
-    json_t *api = NULL, *seen = NULL, *entry = NULL;
+    json_t *api = NULL, *seen = NULL, *denied = NULL, *entry = NULL;
     enum ccf_store_status st =
         ccf_store_api_get(w->store, w->ccf->ccf_id, wish->api_id, &api);
 
-    if (st == CCF_STORE_ERROR)
-        refuse(no, 503, NULL, "the store is not available");
-    else if (st == CCF_STORE_OK)
+    if (st == CCF_STORE_OK)
         seen = partner != NULL ? ccf_api_for_partner(api, partner)
                                : json_incref(api);
+    /* What is hidden is as if it were not there: profile_of() finds none. */
     if (seen != NULL)
-        entry = choose_from(w, wish, partner, seen, no);
-    else if (st != CCF_STORE_ERROR)
+        st = ccf_access_unhide(w, who, wish->api_id, seen, &denied);
+    if (st == CCF_STORE_ERROR)
+        refuse(no, 503, NULL, "the store is not available");
+    else if (seen != NULL)
+        entry = choose_from(w, wish, partner, seen, denied, no);
+    else
         refuse(no, partner != NULL ? 403 : 400, NULL,
                partner != NULL ? "%s is not shared with you" : "unknown API %s",
                wish->api_id);
+    json_decref(denied);
     json_decref(seen);
     json_decref(api);
     return entry;

@@ -253,7 +253,27 @@ REG = '/api-provider-management/v1/registrations'
 APIS = '/published-apis/v1/{}/service-apis'
 CTX = '/capif-security/v1/trustedInvokers/{}'
 EVENTS = '/capif-events/v1/{}/subscriptions'
+POLICY = '/access-control-policy/v1/accessControlPolicyList/{}'
+ROUTING = '/capif-routing-info/v1/service-apis/{}'
 EVERYBODY = dict.fromkeys(PUBLIC, 401)
+
+
+def at_aef():
+    return {'aef-id': w.aef.id}
+
+
+def routing():
+    return {'routingRules': [{'aefProfile': w.api['aefProfiles'][0]}]}
+
+
+def amf_asks(method, path, body=None):
+    """As fresh: the API has a policy, or a rule, or no more."""
+    def fresh():
+        a = w.home.amf.request(
+            method, path.format(w.api['apiId']) + '?aef-id=' + w.aef.id,
+            body=body and body())
+        assert a.status in (200, 201, 204, 404), a
+    return fresh
 
 ROWS = {
     ('POST', ONE): Row({}, body=onboarding, others=EVERYBODY),
@@ -290,6 +310,25 @@ ROWS = {
         fresh=lambda: setattr(w, 'api', w.publish())),
     ('GET', '/service-apis/v1/allServiceAPIs'): Row(
         {'invoker': 200}, query=lambda: {'api-invoker-id': w.one.id}),
+    ('GET', POLICY): Row(
+        {'AEF': 200}, lambda: [w.api['apiId']], query=at_aef,
+        fresh=amf_asks('PUT', POLICY, lambda: {'apiInvokerPolicies': []})),
+    ('PUT', POLICY): Row(
+        {'AMF': 201}, lambda: [w.api['apiId']], query=at_aef,
+        body=lambda: {'apiInvokerPolicies': []},
+        fresh=amf_asks('DELETE', POLICY)),
+    ('DELETE', POLICY): Row(
+        {'AMF': 204}, lambda: [w.api['apiId']], query=at_aef,
+        fresh=amf_asks('PUT', POLICY, lambda: {'apiInvokerPolicies': []})),
+    ('GET', ROUTING): Row(
+        {'AEF': 200}, lambda: [w.api['apiId']], query=at_aef,
+        fresh=amf_asks('PUT', ROUTING, routing)),
+    ('PUT', ROUTING): Row(
+        {'AMF': 201}, lambda: [w.api['apiId']], query=at_aef, body=routing,
+        fresh=amf_asks('DELETE', ROUTING)),
+    ('DELETE', ROUTING): Row(
+        {'AMF': 204}, lambda: [w.api['apiId']], query=at_aef,
+        fresh=amf_asks('PUT', ROUTING, routing)),
     ('PUT', CTX): Row(
         {'invoker': 201, 'partner': 201}, lambda: [w.one.id],
         body=lambda: w.negotiation()),

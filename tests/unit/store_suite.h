@@ -64,6 +64,14 @@ void test_subscription_changes(void **state);
 void test_reports_periodic(void **state);
 void test_reports_immediate(void **state);
 
+/* store_policies.c */
+void test_policy_names(void **state);
+void test_policies(void **state);
+void test_policy_refused(void **state);
+void test_routing(void **state);
+void test_policy_ends(void **state);
+void test_policy_ends_with_aef(void **state);
+
 /* store_race.c */
 void test_race_fanout(void **state);
 void test_race_one_enrolment(void **state);

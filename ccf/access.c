@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may see and use which API at which AEF: what access control policies
+ * (TS 29.222 8.6) and topology hiding (8.10) mean for discovery, negotiation,
+ * tokens and what AEFs are told.
+ */
+#include "ccf.h"
+
+#include "store_policy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* NOT_FOUND: nothing is left. */
+static enum ccf_store_status keep(json_t *api, const json_t *only,
+                                  const json_t *without)
+{
+    json_t *profiles = json_object_get(api, "aefProfiles");
+
+    for (size_t i = json_array_size(profiles); i-- > 0;) {
+        const char *id = json_string_value(
+            json_object_get(json_array_get(profiles, i), "aefId"));
+
+        if (id == NULL || json_object_get(without, id) != NULL
+            || (json_object_size(only) > 0
+                && json_object_get(only, id) == NULL))
+            json_array_remove(profiles, i);
+    }
+    return ccf_api_tidy(api) ? CCF_STORE_OK : CCF_STORE_NOT_FOUND;
+}
+
+enum ccf_store_status ccf_access_see(struct ccf_worker *w,
+                                     const struct ccf_asker *who,
+                                     const char *api_id, json_t *api)
+{
+    struct ccf_guard guard;
+    enum ccf_store_status st =
+        ccf_store_guard(w->store, api_id, who->ccf_id, who->invoker_id, &guard);
+
+    if (st != CCF_STORE_OK)
+        return st;
+    st = keep(api, guard.entry, guard.denied);
+    ccf_guard_clear(&guard);
+    return st;
+}
+
+enum ccf_store_status ccf_access_unhide(struct ccf_worker *w,
+                                        const struct ccf_asker *who,
+                                        const char *api_id, json_t *api,
+                                        json_t **denied)
+{
+    struct ccf_guard guard;
+    enum ccf_store_status st =
+        ccf_store_guard(w->store, api_id, who->ccf_id, who->invoker_id, &guard);
+
+    if (st != CCF_STORE_OK)
+        return st;
+    st = keep(api, guard.entry, NULL);
+    *denied = json_incref(guard.denied);
+    ccf_guard_clear(&guard);
+    return st;
+}
+
+/* ---- use ---- */
+
+struct use {
+    struct ccf_worker *w;
+    const struct ccf_asker *who;
+    const char *api_id, *aef_id;
+    bool there, denied;
+    enum ccf_store_status st;
+};
+
+/* One of those that a scope can't tell apart. */
+static bool use_one(const struct ccf_api_row *row, void *arg)
+{
+    struct use *u = arg;
+    struct ccf_guard guard;
+
+    if (!ccf_api_serves(row->doc, u->aef_id))
+        return true;
+    u->st = ccf_store_guard(u->w->store, row->api_id, u->who->ccf_id,
+                            u->who->invoker_id, &guard);
+    if (u->st != CCF_STORE_OK)
+        return false;
+    u->there = u->there || strcmp(row->api_id, u->api_id) == 0;
+    u->denied = u->denied || json_object_get(guard.denied, u->aef_id) != NULL;
+    ccf_guard_clear(&guard);
+    return !u->denied;
+}
+
+enum ccf_store_status ccf_access_use(struct ccf_worker *w,
+                                     const struct ccf_asker *who,
+                                     const char *api_id, const char *api_name,
+                                     const char *aef_id)
+{
+    struct use u = { w, who, api_id, aef_id, false, false, CCF_STORE_OK };
+    enum ccf_store_status st =
+        ccf_store_api_each(w->store, w->ccf->ccf_id, api_name, use_one, &u);
+
+    if (st == CCF_STORE_OK)
+        st = u.st;
+    if (st != CCF_STORE_OK)
+        return st;
+    return u.there && !u.denied ? CCF_STORE_OK : CCF_STORE_NOT_FOUND;
+}
+
+enum ccf_store_status ccf_access_entry(struct ccf_worker *w,
+                                       const struct ccf_asker *who,
+                                       const json_t *entry)
+{
+    const char *api_id = json_string_value(json_object_get(entry, "apiId"));
+    const char *owner = ccf_vs_str(entry, "ccfId");
+    const char *aef_id = ccf_vs_str(entry, "aefId");
+    const char *name = ccf_vs_str(entry, "apiName");
+
+    if (owner != NULL && strcmp(owner, w->ccf->ccf_id) != 0)
+        return CCF_STORE_OK;
+    if (api_id == NULL || aef_id == NULL || name == NULL)
+        return CCF_STORE_NOT_FOUND;
+    return ccf_access_use(w, who, api_id, name, aef_id);
+}
+
+/* ---- an API at an AEF, as a resource ---- */
+
+/* The provider domain of an AEF of ours. */
+static enum ccf_store_status group_of(struct ccf_worker *w, const char *aef_id,
+                                      struct ccf_member *out)
+{
+    struct capif_identity who = { .role = CAPIF_AEF };
+
+    if (aef_id == NULL || strlen(aef_id) >= sizeof(who.id))
+        return CCF_STORE_NOT_FOUND;
+    strcpy(who.ccf_id, w->ccf->ccf_id);
+    strcpy(who.id, aef_id);
+    return ccf_store_member(w->store, &who, out);
+}
+
+/* false: answered.  All AEFs of an API are of the domain that published it. */
+static bool amf_may(struct capif_req *req, struct ccf_worker *w,
+                    const json_t *api, const char *aef_id)
+{
+    const json_t *first =
+        json_array_get(json_object_get(api, "aefProfiles"), 0);
+    struct ccf_member member;
+    enum ccf_store_status st = group_of(
+        w, json_string_value(json_object_get(first, "aefId")), &member);
+
+    if (st == CCF_STORE_OK && strcmp(member.group_id, w->peer_group) == 0
+        && !ccf_api_serves(api, aef_id)) {
+        st = group_of(w, aef_id, &member);
+        if (st == CCF_STORE_OK && strcmp(member.group_id, w->peer_group) == 0)
+            st = CCF_STORE_NOT_FOUND;
+    }
+    if (st == CCF_STORE_OK && strcmp(member.group_id, w->peer_group) == 0)
+        return true;
+    if (st == CCF_STORE_OK)
+        capif_reply_problem(req, 403, NULL, "not of your provider domain");
+    else
+        ccf_reply_store(req, st);
+    return false;
+}
+
+static bool aef_may(struct capif_req *req, const struct ccf_worker *w,
+                    const json_t *api)
+{
+    if (ccf_api_serves(api, w->peer.id))
+        return true;
+    capif_reply_problem(req, 403, NULL, "not an API of yours");
+    return false;
+}
+
+const char *ccf_api_at_aef(struct capif_req *req, struct ccf_worker *w)
+{
+    const char *aef_id = capif_req_query(req, "aef-id");
+    enum ccf_store_status st;
+    json_t *api = NULL;
+    bool may;
+
+    if (aef_id == NULL || aef_id[0] == '\0') {
+        ccf_reply_parameter(req, "aef-id", "missing");
+        return NULL;
+    }
+    if (w->peer.role == CAPIF_AEF && strcmp(aef_id, w->peer.id) != 0) {
+        capif_reply_problem(req, 403, NULL, "not your AEF id");
+        return NULL;
+    }
+    st = ccf_store_api_get(w->store, w->ccf->ccf_id, capif_req_param(req, 0),
+                           &api);
+    if (st != CCF_STORE_OK) {
+        ccf_reply_store(req, st);
+        return NULL;
+    }
+    may = w->peer.role == CAPIF_AEF ? aef_may(req, w, api)
+                                    : amf_may(req, w, api, aef_id);
+    json_decref(api);
+    return may ? aef_id : NULL;
+}
+
+void ccf_reply_parameter(struct capif_req *req, const char *name,
+                         const char *why)
+{
+    struct capif_reader reader = { 0 };
+    struct capif_at at = { NULL, "", &reader };
+
+    snprintf(at.path, sizeof(at.path), "%s", name);
+    capif_complain(&at, why);
+    capif_reply_invalid(req, &reader);
+}
+
+bool ccf_features_param(struct capif_req *req, const char *name)
+{
+    const char *text = capif_req_query(req, name);
+
+    if (text == NULL
+        || (strlen(text) <= 64
+            && strspn(text, "0123456789abcdefABCDEF") == strlen(text)))
+        return true;
+    ccf_reply_parameter(req, name, "must be up to 64 hexadecimal digits");
+    return false;
+}

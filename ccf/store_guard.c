@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Access control policies and topology hiding: whom they concern, and their
+ * end with what they are of.
+ */
+#include "store_policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void row_guard(const char *const *columns, void *arg)
+{
+    struct ccf_guard *g = arg;
+
+    json_object_set_new(strcmp(columns[0], "entry") == 0 ? g->entry : g->denied,
+                        columns[1], json_true());
+}
+
+/* One without an entry has access, unless others are denied it. */
+static const char invoker_sql[] =
+    "SELECT 'denied', p.aef_id FROM policy p LEFT JOIN policy_entry e"
+    " ON e.api_id = p.api_id AND e.aef_id = p.aef_id AND e.ccf_id = $1"
+    " AND e.invoker_id = $2 WHERE p.api_id = $3"
+    " AND COALESCE(e.access, 1 - p.others_denied) = 0"
+    " UNION ALL SELECT 'entry', r.aef_id FROM routing r WHERE r.api_id = $3";
+
+static const char partner_sql[] =
+    "SELECT 'denied', p.aef_id FROM policy p WHERE p.api_id = $1"
+    " AND p.others_denied = 1 AND NOT EXISTS (SELECT 1 FROM policy_entry e"
+    " WHERE e.api_id = p.api_id AND e.aef_id = p.aef_id AND e.ccf_id = $2"
+    " AND e.access = 1)"
+    " UNION ALL SELECT 'entry', r.aef_id FROM routing r WHERE r.api_id = $1";
+
+enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
+                                      const char *ccf_id,
+                                      const char *invoker_id,
+                                      struct ccf_guard *out)
+{
+    struct ccf_guard g = { json_object(), json_object() };
+    enum ccf_db_status st = CCF_DB_ERROR;
+
+    if (g.denied != NULL && g.entry != NULL)
+        st =
+            invoker_id != NULL
+                ? ccf_look(s, invoker_sql, ARGS(ccf_id, invoker_id, api_id),
+                           row_guard, &g)
+                : ccf_look(s, partner_sql, ARGS(api_id, ccf_id), row_guard, &g);
+    if (st == CCF_DB_OK)
+        *out = g;
+    else
+        ccf_guard_clear(&g);
+    return ccf_status_of(st);
+}
+
+void ccf_guard_clear(struct ccf_guard *guard)
+{
+    json_decref(guard->denied);
+    json_decref(guard->entry);
+    guard->denied = guard->entry = NULL;
+}
+
+/* ---- the end of what they are of ---- */
+
+static void row_pair(const char *const *columns, void *arg)
+{
+    json_array_append_new(arg,
+                          json_pack("{s:s, s:s, s:s}", "what", columns[0],
+                                    "aefId", columns[1], "group", columns[2]));
+}
+
+static const char *str(const json_t *of, const char *name)
+{
+    return json_string_value(json_object_get(of, name));
+}
+
+bool ccf_api_serves(const json_t *api, const char *aef_id)
+{
+    const json_t *profile;
+    size_t i;
+
+    json_array_foreach(json_object_get(api, "aefProfiles"), i, profile)
+    {
+        if (str(profile, "aefId") != NULL
+            && strcmp(str(profile, "aefId"), aef_id) == 0)
+            return true;
+    }
+    return false;
+}
+
+enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
+                                   const char *api_id)
+{
+    json_t *pairs = json_array(), *pair, *api = NULL;
+    enum ccf_db_status st = CCF_DB_ERROR;
+    size_t i;
+
+    if (pairs != NULL)
+        st = ccf_db_run(s->db,
+                        "SELECT 'policy', aef_id, group_id FROM policy"
+                        " WHERE api_id = $1 UNION ALL"
+                        " SELECT 'routing', aef_id, group_id FROM routing"
+                        " WHERE api_id = $1",
+                        ARGS(api_id), row_pair, pairs, NULL);
+    if (st == CCF_DB_OK && json_array_size(pairs) > 0)
+        st = ccf_db_run(s->db,
+                        "SELECT doc FROM api WHERE ccf_id = $1"
+                        " AND api_id = $2",
+                        ARGS(ccf_id, api_id), ccf_row_doc, &api, NULL);
+    json_array_foreach(pairs, i, pair)
+    {
+        if (st != CCF_DB_OK || ccf_api_serves(api, str(pair, "aefId")))
+            continue;
+        st = strcmp(str(pair, "what"), "policy") == 0
+                 ? ccf_policy_drop(s, api_id, str(pair, "aefId"),
+                                   str(pair, "group"))
+                 : ccf_routing_drop(s, api_id, str(pair, "aefId"),
+                                    str(pair, "group"));
+    }
+    json_decref(pairs);
+    json_decref(api);
+    return st;
+}
+
+/* ---- rules that lead to AEFs which are gone ---- */
+
+static bool member_there(struct ccf_store *s, const char *ccf_id,
+                         const json_t *rule, enum ccf_db_status *st)
+{
+    const char *id = str(json_object_get(rule, "aefProfile"), "aefId");
+    struct capif_identity who = { .role = CAPIF_AEF };
+    struct ccf_member member;
+
+    if (id == NULL || strlen(id) >= sizeof(who.id))
+        return false;
+    strcpy(who.ccf_id, ccf_id);
+    strcpy(who.id, id);
+    *st = ccf_member_get(s, &who, &member);
+    if (*st != CCF_DB_NOT_FOUND)
+        return true;
+    *st = CCF_DB_OK;
+    return false;
+}
+
+static enum ccf_db_status rules_tidy(struct ccf_store *s, const char *ccf_id,
+                                     const char *group_id, json_t *row)
+{
+    const char *api_id = str(row, "apiId"), *aef_id = str(row, "aefId");
+    json_t *info = json_loads(str(row, "doc"), JSON_REJECT_DUPLICATES, NULL);
+    json_t *rules = json_object_get(info, "routingRules");
+    size_t before = json_array_size(rules);
+    enum ccf_db_status st = CCF_DB_OK;
+    char *text = NULL;
+
+    for (size_t i = before; i-- > 0 && st == CCF_DB_OK;)
+        if (!member_there(s, ccf_id, json_array_get(rules, i), &st))
+            json_array_remove(rules, i);
+    if (st == CCF_DB_OK && json_array_size(rules) < before) {
+        text = json_dumps(info, JSON_COMPACT);
+        st = json_array_size(rules) == 0
+                 ? ccf_routing_drop(s, api_id, aef_id, group_id)
+             : text == NULL
+                 ? CCF_DB_ERROR
+                 : ccf_run(s,
+                           "UPDATE routing SET doc = $1 WHERE api_id = $2"
+                           " AND aef_id = $3",
+                           ARGS(text, api_id, aef_id));
+    }
+    free(text);
+    json_decref(info);
+    return st;
+}
+
+static void row_routing(const char *const *columns, void *arg)
+{
+    json_array_append_new(arg,
+                          json_pack("{s:s, s:s, s:s}", "apiId", columns[0],
+                                    "aefId", columns[1], "doc", columns[2]));
+}
+
+static void row_id(const char *const *columns, void *arg)
+{
+    json_object_set_new(arg, columns[0], json_true());
+}
+
+enum ccf_db_status ccf_policy_tidy_group(struct ccf_store *s,
+                                         const char *ccf_id,
+                                         const char *group_id)
+{
+    json_t *ids = json_object(), *rows = json_array(), *v;
+    enum ccf_db_status st = CCF_DB_ERROR;
+    const char *api_id;
+    size_t i;
+
+    if (ids != NULL && rows != NULL)
+        st = ccf_db_run(s->db,
+                        "SELECT api_id FROM policy WHERE group_id = $1"
+                        " UNION SELECT api_id FROM routing"
+                        " WHERE group_id = $1",
+                        ARGS(group_id), row_id, ids, NULL);
+    json_object_foreach(ids, api_id, v)
+    {
+        (void)v;
+        if (st == CCF_DB_OK)
+            st = ccf_policy_tidy(s, ccf_id, api_id);
+    }
+    if (st == CCF_DB_OK)
+        st = ccf_db_run(s->db,
+                        "SELECT api_id, aef_id, doc FROM routing"
+                        " WHERE group_id = $1",
+                        ARGS(group_id), row_routing, rows, NULL);
+    json_array_foreach(rows, i, v)
+    {
+        if (st == CCF_DB_OK)
+            st = rules_tidy(s, ccf_id, group_id, v);
+    }
+    json_decref(ids);
+    json_decref(rows);
+    return st;
+}
+
+enum ccf_db_status ccf_policy_forget(struct ccf_store *s,
+                                     const struct capif_identity *invoker)
+{
+    return ccf_run(s,
+                   "DELETE FROM policy_entry WHERE ccf_id = $1"
+                   " AND invoker_id = $2",
+                   ARGS(invoker->ccf_id, invoker->id));
+}

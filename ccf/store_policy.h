@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf store, who may use an API of this domain, and at which AEF: access
+ * control policies (TS 29.222 8.6) and topology hiding (8.10).
+ *
+ * Both are of an API and one of its AEFs, are changed by an AMF of the
+ * provider domain that published the API, and go when the API or its profile
+ * of that AEF goes.
+ */
+#ifndef CCF_STORE_POLICY_H
+#define CCF_STORE_POLICY_H
+
+#include "store_tx.h"
+
+/* apiInvokerId in a policy: of an own invoker, or of a partner's with it. */
+struct ccf_policy_name {
+    char ccf_id[CAPIF_CCF_ID_MAX + 1];
+    char invoker_id[CAPIF_ID_MAX + 1];
+};
+
+/* own is the ccfId of those that are named without; false: malformed. */
+bool ccf_policy_name_read(const char *text, const char *own,
+                          struct ccf_policy_name *out);
+
+/*
+ * An AccessControlPolicyList, with the member othersDenied of CCF_VS, which
+ * must be checked; in place of the one before.  *created: there was none.
+ * CCF_STORE_NOT_FOUND: by's domain has no such API at that AEF, or (delete)
+ * no policy.
+ */
+enum ccf_store_status ccf_store_policy_put(struct ccf_store *s,
+                                           const struct ccf_member *by,
+                                           const char *api_id,
+                                           const char *aef_id,
+                                           const json_t *list, bool *created);
+/* only NULL: of all invokers; else the list has that one's entry, or none. */
+enum ccf_store_status ccf_store_policy_get(struct ccf_store *s,
+                                           const char *api_id,
+                                           const char *aef_id,
+                                           const struct ccf_policy_name *only,
+                                           json_t **list);
+enum ccf_store_status ccf_store_policy_delete(struct ccf_store *s,
+                                              const struct ccf_member *by,
+                                              const char *api_id,
+                                              const char *aef_id);
+
+/* A RoutingInfo; aef_id is the entry point. */
+enum ccf_store_status ccf_store_routing_put(struct ccf_store *s,
+                                            const struct ccf_member *by,
+                                            const char *api_id,
+                                            const char *aef_id,
+                                            const json_t *info, bool *created);
+enum ccf_store_status ccf_store_routing_get(struct ccf_store *s,
+                                            const char *api_id,
+                                            const char *aef_id, json_t **info);
+enum ccf_store_status ccf_store_routing_delete(struct ccf_store *s,
+                                               const struct ccf_member *by,
+                                               const char *api_id,
+                                               const char *aef_id);
+
+/* What stands between somebody and an API of this domain: sets of AEF ids. */
+struct ccf_guard {
+    json_t *denied; /* there he has no access */
+    json_t *entry;  /* if not empty, only these are to be seen */
+};
+
+/* invoker_id NULL: a partner's CCF, which is denied what all of its are. */
+enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
+                                      const char *ccf_id,
+                                      const char *invoker_id,
+                                      struct ccf_guard *out);
+void ccf_guard_clear(struct ccf_guard *guard);
+
+/* ---- in transactions ---- */
+
+/* Whatever is of that API and AEF goes, and that is noted; or NOT_FOUND. */
+enum ccf_db_status ccf_policy_drop(struct ccf_store *s, const char *api_id,
+                                   const char *aef_id, const char *group_id);
+enum ccf_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
+                                    const char *aef_id, const char *group_id);
+/* Has the API a profile of that AEF?  NULL has none. */
+bool ccf_api_serves(const json_t *api, const char *aef_id);
+
+/* An API has changed, or is gone: so do the policies that it has left. */
+enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
+                                   const char *api_id);
+/* The same of all APIs of a provider domain whose AEFs have changed. */
+enum ccf_db_status ccf_policy_tidy_group(struct ccf_store *s,
+                                         const char *ccf_id,
+                                         const char *group_id);
+/* An invoker is gone. */
+enum ccf_db_status ccf_policy_forget(struct ccf_store *s,
+                                     const struct capif_identity *invoker);
+
+#endif
