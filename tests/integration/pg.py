@@ -55,8 +55,20 @@ class Cluster:
             time.sleep(0.05)
 
     def down(self, sig=signal.SIGINT):
+        """When it returns, none of its processes is left: after SIGKILL some
+        live a moment longer, and the next server would not start."""
         self.server.send_signal(sig)
         self.server.wait()
+        deadline = time.time() + 30
+        while any(self.is_its(name) for name in os.listdir('/proc')):
+            assert time.time() < deadline, 'PostgreSQL does not end'
+            time.sleep(0.01)
+
+    def is_its(self, name):
+        try:
+            return os.readlink('/proc/%s/cwd' % name) == self.dir + '/data'
+        except OSError:
+            return False  # no process, or not one any more
 
     def stop(self):
         self.down()
