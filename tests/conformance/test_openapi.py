@@ -181,7 +181,7 @@ class InvokerManagement(Case):
                       headers=head)
         self.assertEqual([x['apiName'] for x in got['apiList'][
             'serviceAPIDescriptions']], [domains.API])
-        self.assertEqual(got['supportedFeatures'], '0')
+        self.assertEqual(got['supportedFeatures'], '1')
         self.assertIn('apiInvokerCertificate', got['onboardingInformation'])
         self.go('POST', '/onboardedInvokers', 401, body=doc, headers=head)
 
