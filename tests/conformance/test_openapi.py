@@ -18,35 +18,43 @@ import domains
 from domains import FORM, make_csr, make_key
 
 import openapi
+import receiver
 
 MERGE = 'application/merge-patch+json'
 PROBLEM = 'application/problem+json'
 APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
     'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
-    'Discover_Service', 'Security')}
+    'Discover_Service', 'Security', 'Events')}
 BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'API_Provider_Management': '/api-provider-management/v1',
          'Publish_Service': '/published-apis/v1',
          'Discover_Service': '/service-apis/v1',
-         'Security': '/capif-security/v1'}
+         'Security': '/capif-security/v1',
+         'Events': '/capif-events/v1'}
 ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
                     domains.read(domains.SOURCE + '/ccf/routes.c'))
 # What of the files the CCF does not have yet: not one more, not one less.
 MISSING = {('Security', 'POST', '/trustedInvokers/{apiInvokerId}/delete')}
+# Operations whose callbacks nothing here gives rise to.
+NOT_CALLED = {('Security', 'PUT', '/trustedInvokers/{apiInvokerId}')}
 # References that lead out of the folder.
-UNKNOWN = ('TS29510_Nnrf_AccessToken.yaml#', 'TS29572_Nlmf_Location.yaml#')
+UNKNOWN = ('TS29510_Nnrf_AccessToken.yaml#', 'TS29510_Nnrf_NFManagement.yaml#',
+           'TS29523_Npcf_EventExposure.yaml#', 'TS29572_Nlmf_Location.yaml#')
 
 
 def setUpModule():
-    global d, one, two, home, files, ops, seen
+    global d, one, two, home, files, ops, seen, told, told_of
     where = openapi.find()
     files = openapi.Files(where) if where else None
-    ops, seen = {}, {}
+    ops, seen, told_of = {}, {}, set()
     for api, name in APIS.items() if files else ():
         assert files.base(name) == BASES[api], api
         for (method, path), op in files.operations(name).items():
             ops[api, method, path] = op
     d = domains.Domains()
+    told = receiver.Receiver(d)
+    d.reconfigure('ccf-a', 'kek = ',
+                  'notification-ca = %s\nkek = ' % told.ca)
     one, two = d.a.onboard(), d.a.onboard()
     home = d.a.register(aef_o1='o1.domain-a.example',
                         aef_o2='o2.domain-a.example')
@@ -54,6 +62,7 @@ def setUpModule():
 
 def tearDownModule():
     d.stop()
+    told.stop()
 
 
 def slots(path):
@@ -90,6 +99,30 @@ class Case(unittest.TestCase):
         self.last = a
         return value
 
+    def called(self, api, method, path, label, n):
+        """The bodies of the first n callbacks of an operation, validated."""
+        def mine(notes):
+            return [x for x in notes if x.path == '/' + label]
+        got = told.wait(lambda notes: len(mine(notes)) >= n)
+        self.assertIsNotNone(got, label)
+        for note in mine(got):
+            self.assertIn(('DNS', d.a.id), note.peer['subjectAltName'])
+            self.assertRegex(note.key, '^"[^"]+"$')
+            if files is not None:
+                self.assertEqual(self.callback_errors(api, method, path,
+                                                      note), [], note.body)
+        return [x.body for x in mine(got)]
+
+    def callback_errors(self, api, method, path, note):
+        callback = ops[api, method, path].callbacks()[
+            'notificationDestination']
+        if set(note.body) == {'subscription'}:
+            return callback.errors((openapi.COMMON, {
+                '$ref': '#/components/schemas/TestNotification'}), note.body)
+        told_of.add((api, method, path))
+        return callback.request_errors(note.headers['Content-Type'],
+                                       note.body)
+
     def sent(self, op, kind, body, query):
         if isinstance(body, str):
             try:
@@ -100,7 +133,7 @@ class Case(unittest.TestCase):
 
     def own(self, a, method, path, url):
         """Without any files: media types, problems, Location."""
-        if a.status == 204:
+        if a.status in (202, 204):
             self.assertEqual(a.body, b'')
             return None
         value = a.json()
@@ -144,6 +177,8 @@ REG = '/registrations/{registrationId}'
 ALL = '/{apfId}/service-apis'
 API = '/{apfId}/service-apis/{serviceApiId}'
 CTX = '/trustedInvokers/{apiInvokerId}'
+SUBS = '/{subscriberId}/subscriptions'
+SUB = '/{subscriberId}/subscriptions/{subscriptionId}'
 TOK = '/securities/{securityId}/token'
 
 
@@ -209,6 +244,31 @@ class InvokerManagement(Case):
                       kind=MERGE)
         for name, value in doc.items():
             self.assertEqual(got[name], value)
+
+    def test_completion(self):
+        label = 'completion'
+        doc = dict(self.details(), notificationDestination=told.url + label)
+        del doc['requestTestNotification']
+        later = {'Prefer': 'respond-async'}
+        self.go('POST', '/onboardedInvokers', 202, body=doc, headers=dict(
+            later, Authorization='Bearer ' + d.a.enrolment()))
+        self.assertEqual(self.last.headers['Preference-Applied'],
+                         'respond-async')
+        body = self.called(self.API, 'POST', '/onboardedInvokers', label, 1)[0]
+        got = body['apiInvokerEnrolmentDetails']
+        who = domains.Member(d.a)
+        who.key = d.extra + '/conf.key'
+        domains.write(who.crt, got['onboardingInformation'][
+            'apiInvokerCertificate'])
+        ids = [body['resourceLocation'].split('/')[-1]]
+        self.go('PUT', ONE, 202, who, ids, got, headers=later)
+        self.called(self.API, 'PUT', ONE, label, 2)
+        self.go('PATCH', ONE, 202, who, ids, {'apiInvokerInformation': 'y'},
+                kind=MERGE, headers=later)
+        # PATCH has the answer 202, too, but the file no callback of it.
+        last = self.called(self.API, 'PUT', ONE, label, 3)[2]
+        self.assertEqual(last['apiInvokerEnrolmentDetails'][
+            'apiInvokerInformation'], 'y')
 
     def test_delete(self):
         who = d.a.onboard()
@@ -462,6 +522,92 @@ class Security(Case):
         self.assertEqual(self.last.headers['Cache-Control'], 'no-store')
 
 
+class Events(Case):
+    API = 'Events'
+
+    def go(self, *args, **kw):
+        return self.call(self.API, *args, **kw)
+
+    def setUp(self):
+        self.label = 'events-' + self._testMethodName
+        self.doc = {
+            'events': ['API_INVOKER_UPDATED', 'SERVICE_API_AVAILABLE',
+                       'SERVICE_API_UPDATE', 'SERVICE_API_UNAVAILABLE'],
+            'eventFilters': [{'apiInvokerIds': [one.id]}],
+            'eventReq': {'immRep': False, 'notifMethod': 'ON_EVENT_DETECTION',
+                         'maxReportNbr': 100},
+            'notificationDestination': told.url + self.label,
+            'requestTestNotification': True, 'supportedFeatures': 'f',
+            'websockNotifConfig': {'requestWebsocketUri': True}}
+        self.want = dict(self.doc, supportedFeatures='5')
+        del self.want['requestTestNotification']
+        del self.want['websockNotifConfig']
+
+    def post(self, who):
+        self.assertEqual(self.go('POST', SUBS, 201, who, [who.id], self.doc),
+                         self.want)
+        return [who.id, self.last.headers['Location'].split('/')[-1]]
+
+    def test_post(self):
+        self.refused(self.API, 'POST', SUBS, one, [one.id], self.doc,
+                     (two, home.aef))
+        for name, value in (('events', []), ('notificationDestination', None),
+                            ('eventFilters', [{'apiIds': []}]),
+                            ('supportedFeatures', 'x')):
+            self.go('POST', SUBS, 400, one, [one.id],
+                    dict(self.doc, **{name: value}), valid=False)
+        for who in (one, home.aef, home.apf, home.amf):
+            self.post(who)
+
+    def test_callbacks(self):
+        self.post(one)
+        where = self.last.headers['Location']
+        api = home.publish(home.describe('conf-event')).json()
+        path = '/published-apis/v1/%s/service-apis/%s' % (home.apf.id,
+                                                          api['apiId'])
+        home.apf.request('PUT', path, body=api)
+        home.apf.request('DELETE', path)
+        one.request('PATCH', '/api-invoker-management/v1/onboardedInvokers/'
+                    + one.onboarding, body='{}',
+                    headers={'Content-Type': MERGE})
+        got = self.called(self.API, 'POST', SUBS, self.label, 5)
+        self.assertEqual(got[0], {'subscription': where})
+        self.assertEqual([x['events'] for x in got[1:]], [
+            'SERVICE_API_AVAILABLE', 'SERVICE_API_UPDATE',
+            'SERVICE_API_UNAVAILABLE', 'API_INVOKER_UPDATED'])
+        self.assertEqual(got[1]['eventDetail'], {
+            'apiIds': [api['apiId']], 'serviceAPIDescriptions': [api]})
+
+    def test_put(self):
+        ids = self.post(one)
+        self.refused(self.API, 'PUT', SUB, one, ids, self.doc,
+                     (two, home.aef))
+        self.go('PUT', SUB, 404, one, [one.id, 'sub-none'], self.doc)
+        bad = dict(self.doc)
+        del bad['events']
+        self.go('PUT', SUB, 400, one, ids, bad, valid=False)
+        self.doc['events'] = self.want['events'] = ['API_INVOKER_UPDATED']
+        self.assertEqual(self.go('PUT', SUB, 200, one, ids, self.doc),
+                         self.want)
+
+    def test_patch(self):
+        ids = self.post(one)
+        doc = {'events': ['SERVICE_API_UPDATE'], 'eventFilters': [{}]}
+        self.refused(self.API, 'PATCH', SUB, one, ids, doc, (two, home.aef),
+                     kind=MERGE)
+        self.go('PATCH', SUB, 404, one, [one.id, 'sub-none'], doc, kind=MERGE)
+        self.go('PATCH', SUB, 400, one, ids, {'events': []}, kind=MERGE,
+                valid=False)
+        self.assertEqual(self.go('PATCH', SUB, 200, one, ids, doc, kind=MERGE),
+                         dict(self.want, **doc))
+
+    def test_delete(self):
+        ids = self.post(one)
+        self.refused(self.API, 'DELETE', SUB, one, ids, None, (two, home.aef))
+        self.go('DELETE', SUB, 204, one, ids)
+        self.go('DELETE', SUB, 404, one, ids)
+
+
 class Summary(Case):
     """The last by name, since it looks back."""
 
@@ -485,6 +631,13 @@ class Summary(Case):
                 self.assertTrue(any(s < 300 for s in seen.get(key, ())), key)
                 self.assertTrue(any(s >= 400 for s in seen.get(key, ())), key)
         self.assertEqual(missing, MISSING)
+
+    def test_callbacks(self):
+        all_of = {k for k, op in ops.items() if op.callbacks()}
+        for key in sorted(all_of):
+            print('# callback of %-20s %-6s %-40s %s' % (
+                *key, 'seen' if key in told_of else 'not seen'))
+        self.assertEqual(all_of - told_of, NOT_CALLED)
 
     def test_references_that_can_t_be_resolved(self):
         for ref in sorted(files.missing):

@@ -150,7 +150,6 @@ class World:
         }
         self.n, self.n_aefs = 0, 5
         self.api = self.publish()
-        self.subscription = 'sub-none'
         self.negotiate()
         self.subscription = None
         self.crl = domains.run(
@@ -205,17 +204,6 @@ def fresh_invoker():
     w.negotiate()
 
 
-def subscription():
-    return {'events': ['SERVICE_API_AVAILABLE'],
-            'notificationDestination': 'https://invoker.invalid/n'}
-
-
-def fresh_subscription():
-    a = w.one.request('POST', EVENTS.format(w.one.id), body=subscription())
-    ok(a, 201)
-    w.subscription = a.headers['Location'].split('/')[-1]
-
-
 def fresh_context():
     w.negotiate()
     ok(d.a.request('PUT', CTX.format(w.one.id), w.who['partner'],
@@ -263,7 +251,6 @@ def token_form():
 ONE = '/api-invoker-management/v1/onboardedInvokers'
 REG = '/api-provider-management/v1/registrations'
 APIS = '/published-apis/v1/{}/service-apis'
-EVENTS = '/capif-events/v1/{}/subscriptions'
 CTX = '/capif-security/v1/trustedInvokers/{}'
 EVENTS = '/capif-events/v1/{}/subscriptions'
 POLICY = '/access-control-policy/v1/accessControlPolicyList/{}'
@@ -321,17 +308,6 @@ ROWS = {
     ('DELETE', APIS + '/{}'): Row(
         {'APF': 204}, lambda: [w.home.apf.id, w.api['apiId']],
         fresh=lambda: setattr(w, 'api', w.publish())),
-    ('POST', EVENTS): Row({'invoker': 201}, lambda: [w.one.id],
-                          body=subscription),
-    ('PUT', EVENTS + '/{}'): Row(
-        {'invoker': 200}, lambda: [w.one.id, w.subscription],
-        body=subscription, fresh=fresh_subscription),
-    ('PATCH', EVENTS + '/{}'): Row(
-        {'invoker': 200}, lambda: [w.one.id, w.subscription],
-        body=lambda: {'events': ['x']}, kind=MERGE, fresh=fresh_subscription),
-    ('DELETE', EVENTS + '/{}'): Row(
-        {'invoker': 204}, lambda: [w.one.id, w.subscription],
-        fresh=fresh_subscription),
     ('GET', '/service-apis/v1/allServiceAPIs'): Row(
         {'invoker': 200}, query=lambda: {'api-invoker-id': w.one.id}),
     ('GET', POLICY): Row(

@@ -125,6 +125,12 @@ class Events(Case):
         got = self.notes(label, len(apis))
         self.assertEqual(ids_of(got), [x['apiId'] for x in apis])
 
+    def nothing(self, label):
+        """Neither told nor owed."""
+        self.assertEqual(self.notes(label, 0), [])
+        self.assertEqual(stored('SELECT COUNT(*) FROM notice WHERE url = ?',
+                                self.url(label)), [(0,)])
+
     # -- each event ----------------------------------------------------------
 
     def test_service_apis_with_their_details(self):
@@ -203,7 +209,7 @@ class Events(Case):
         self.ok(patch(home.apf, self.path(b), {'description': 'x'}))
         last = self.publish()  # has no filter
         self.told_apis('f', b, last)
-        self.assertEqual(self.notes('none', 0), [])
+        self.nothing('none')
 
     def test_unknown_events_never_happen(self):
         self.subscribe(one, ['UNHEARD_OF', ALL[0]], 'x')
@@ -556,7 +562,6 @@ class Events(Case):
             self.assertIsNone(a.headers['Preference-Applied'])
 
     def test_refused_onboarding_owes_nothing(self):
-        before = stored('SELECT COUNT(*) FROM notice')
         token = d.a.enrolment()
         csr = domains.make_csr(domains.make_key(d.extra + '/twice.key'))
         self.assertEqual(d.a.onboard_request(token, csr).status, 201)
@@ -564,8 +569,7 @@ class Events(Case):
             token, csr, requestTestNotification=True,
             supportedFeatures='1', notificationDestination=self.url('r'))
         self.refused(a, 401)
-        self.publish()
-        self.assertEqual(stored('SELECT COUNT(*) FROM notice'), before)
+        self.nothing('r')
 
 
 if __name__ == '__main__':
