@@ -10,29 +10,15 @@ files the CCF does not have.
 
 import copy
 import json
-import re
-import unittest
-import urllib.parse
 
+import case
 import domains
+from case import BASES, MERGE, ROUTES, Case, ops, seen, slots, told_of
+from conf_events import Events
 from domains import FORM, make_csr, make_key
 
-import openapi
-import receiver
+__all__ = ['Events']  # which is in another file
 
-MERGE = 'application/merge-patch+json'
-PROBLEM = 'application/problem+json'
-APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
-    'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
-    'Discover_Service', 'Security', 'Events')}
-BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
-         'API_Provider_Management': '/api-provider-management/v1',
-         'Publish_Service': '/published-apis/v1',
-         'Discover_Service': '/service-apis/v1',
-         'Security': '/capif-security/v1',
-         'Events': '/capif-events/v1'}
-ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
-                    domains.read(domains.SOURCE + '/ccf/routes.c'))
 # What of the files the CCF does not have yet: not one more, not one less.
 MISSING = {('Security', 'POST', '/trustedInvokers/{apiInvokerId}/delete')}
 # Operations whose callbacks nothing here gives rise to.
@@ -42,143 +28,11 @@ UNKNOWN = ('TS29510_Nnrf_AccessToken.yaml#', 'TS29510_Nnrf_NFManagement.yaml#',
            'TS29523_Npcf_EventExposure.yaml#', 'TS29572_Nlmf_Location.yaml#')
 
 
-def setUpModule():
-    global d, one, two, home, files, ops, seen, told, told_of
-    where = openapi.find()
-    files = openapi.Files(where) if where else None
-    ops, seen, told_of = {}, {}, set()
-    for api, name in APIS.items() if files else ():
-        assert files.base(name) == BASES[api], api
-        for (method, path), op in files.operations(name).items():
-            ops[api, method, path] = op
-    d = domains.Domains()
-    told = receiver.Receiver(d)
-    d.reconfigure('ccf-a', 'kek = ',
-                  'notification-ca = %s\nkek = ' % told.ca)
-    one, two = d.a.onboard(), d.a.onboard()
-    home = d.a.register(aef_o1='o1.domain-a.example',
-                        aef_o2='o2.domain-a.example')
-
-
-def tearDownModule():
-    d.stop()
-    told.stop()
-
-
-def slots(path):
-    return re.sub(r'\{[^}]*\}', '{}', path)
-
-
-class Case(unittest.TestCase):
-    maxDiff = None
-
-    def call(self, api, method, path, status, who=None, ids=(), body=None,
-             kind='application/json', query=None, headers=(), valid=True):
-        """Send, check both ways, and return the answer's JSON or None.
-        valid=False: a request that the schema must not let pass, either."""
-        url = BASES[api] + slots(path).format(*ids)
-        if query:
-            url += '?' + urllib.parse.urlencode(query)
-        head = dict(headers)
-        text = body
-        if body is not None:
-            head['Content-Type'] = kind
-            text = (urllib.parse.urlencode(body) if kind == FORM
-                    else body if isinstance(body, str) else json.dumps(body))
-        a = d.a.request(method, url, who, headers=head, body=text)
-        self.assertEqual(a.status, status, a)
-        value = self.own(a, method, path, url)
-        seen.setdefault((api, method, path), set()).add(status)
-        op = ops.get((api, method, path))
-        if files is not None:
-            self.assertIsNotNone(op, 'no such operation: ' + path)
-            sent = self.sent(op, kind, body, query or {})
-            self.assertEqual(sent == [], valid, sent)
-            self.assertEqual(op.answer_errors(a.status, a.headers, value), [],
-                             a)
-        self.last = a
-        return value
-
-    def called(self, api, method, path, label, n):
-        """The bodies of the first n callbacks of an operation, validated."""
-        def mine(notes):
-            return [x for x in notes if x.path == '/' + label]
-        got = told.wait(lambda notes: len(mine(notes)) >= n)
-        self.assertIsNotNone(got, label)
-        for note in mine(got):
-            self.assertIn(('DNS', d.a.id), note.peer['subjectAltName'])
-            self.assertRegex(note.key, '^"[^"]+"$')
-            if files is not None:
-                self.assertEqual(self.callback_errors(api, method, path,
-                                                      note), [], note.body)
-        return [x.body for x in mine(got)]
-
-    def callback_errors(self, api, method, path, note):
-        callback = ops[api, method, path].callbacks()[
-            'notificationDestination']
-        if set(note.body) == {'subscription'}:
-            return callback.errors((openapi.COMMON, {
-                '$ref': '#/components/schemas/TestNotification'}), note.body)
-        told_of.add((api, method, path))
-        return callback.request_errors(note.headers['Content-Type'],
-                                       note.body)
-
-    def sent(self, op, kind, body, query):
-        if isinstance(body, str):
-            try:
-                body = json.loads(body)
-            except ValueError:
-                return ['no JSON']
-        return op.request_errors(kind, body) + op.query_errors(query)
-
-    def own(self, a, method, path, url):
-        """Without any files: media types, problems, Location."""
-        if a.status in (202, 204):
-            self.assertEqual(a.body, b'')
-            return None
-        value = a.json()
-        token = path.endswith('/token') and a.status in (400, 401)
-        if a.status >= 400 and not token:
-            self.assertEqual(a.headers['Content-Type'], PROBLEM)
-            self.assertEqual(value['status'], a.status)
-            self.assertTrue(value['title'])
-        else:
-            self.assertEqual(a.headers['Content-Type'], 'application/json')
-        if a.status == 201:
-            where = a.headers['Location']
-            self.assertRegex(where, '^%s%s$' % (
-                re.escape(d.a.url + url), '' if method == 'PUT' else
-                '/[^/]+'))
-        else:
-            self.assertIsNone(a.headers['Location'])
-        return value
-
-    def refused(self, api, method, path, who, ids, body, others, **kw):
-        """No certificate, wrong roles, wrong bodies."""
-        if body is not None:
-            kw['body'] = body
-        self.call(api, method, path, 401, None, ids, **kw)
-        for other in others:
-            self.call(api, method, path, 403, other, ids, **kw)
-        if body is None:
-            return
-        for bad in ('[]', '{'):
-            self.call(api, method, path, 400, who, ids,
-                      **dict(kw, body=bad, valid=False))
-        self.call(api, method, path, 413, who, ids,
-                  **dict(kw, body='{"x":"%s"}' % ('x' * 70000),
-                         valid=kw.get('kind') == MERGE))
-        self.call(api, method, path, 415, who, ids,
-                  **dict(kw, kind='text/plain', valid=False))
-
-
 ONE = '/onboardedInvokers/{onboardingId}'
 REG = '/registrations/{registrationId}'
 ALL = '/{apfId}/service-apis'
 API = '/{apfId}/service-apis/{serviceApiId}'
 CTX = '/trustedInvokers/{apiInvokerId}'
-SUBS = '/{subscriberId}/subscriptions'
-SUB = '/{subscriberId}/subscriptions/{subscriptionId}'
 TOK = '/securities/{securityId}/token'
 
 
@@ -522,92 +376,6 @@ class Security(Case):
         self.assertEqual(self.last.headers['Cache-Control'], 'no-store')
 
 
-class Events(Case):
-    API = 'Events'
-
-    def go(self, *args, **kw):
-        return self.call(self.API, *args, **kw)
-
-    def setUp(self):
-        self.label = 'events-' + self._testMethodName
-        self.doc = {
-            'events': ['API_INVOKER_UPDATED', 'SERVICE_API_AVAILABLE',
-                       'SERVICE_API_UPDATE', 'SERVICE_API_UNAVAILABLE'],
-            'eventFilters': [{'apiInvokerIds': [one.id]}],
-            'eventReq': {'immRep': False, 'notifMethod': 'ON_EVENT_DETECTION',
-                         'maxReportNbr': 100},
-            'notificationDestination': told.url + self.label,
-            'requestTestNotification': True, 'supportedFeatures': 'f',
-            'websockNotifConfig': {'requestWebsocketUri': True}}
-        self.want = dict(self.doc, supportedFeatures='5')
-        del self.want['requestTestNotification']
-        del self.want['websockNotifConfig']
-
-    def post(self, who):
-        self.assertEqual(self.go('POST', SUBS, 201, who, [who.id], self.doc),
-                         self.want)
-        return [who.id, self.last.headers['Location'].split('/')[-1]]
-
-    def test_post(self):
-        self.refused(self.API, 'POST', SUBS, one, [one.id], self.doc,
-                     (two, home.aef))
-        for name, value in (('events', []), ('notificationDestination', None),
-                            ('eventFilters', [{'apiIds': []}]),
-                            ('supportedFeatures', 'x')):
-            self.go('POST', SUBS, 400, one, [one.id],
-                    dict(self.doc, **{name: value}), valid=False)
-        for who in (one, home.aef, home.apf, home.amf):
-            self.post(who)
-
-    def test_callbacks(self):
-        self.post(one)
-        where = self.last.headers['Location']
-        api = home.publish(home.describe('conf-event')).json()
-        path = '/published-apis/v1/%s/service-apis/%s' % (home.apf.id,
-                                                          api['apiId'])
-        home.apf.request('PUT', path, body=api)
-        home.apf.request('DELETE', path)
-        one.request('PATCH', '/api-invoker-management/v1/onboardedInvokers/'
-                    + one.onboarding, body='{}',
-                    headers={'Content-Type': MERGE})
-        got = self.called(self.API, 'POST', SUBS, self.label, 5)
-        self.assertEqual(got[0], {'subscription': where})
-        self.assertEqual([x['events'] for x in got[1:]], [
-            'SERVICE_API_AVAILABLE', 'SERVICE_API_UPDATE',
-            'SERVICE_API_UNAVAILABLE', 'API_INVOKER_UPDATED'])
-        self.assertEqual(got[1]['eventDetail'], {
-            'apiIds': [api['apiId']], 'serviceAPIDescriptions': [api]})
-
-    def test_put(self):
-        ids = self.post(one)
-        self.refused(self.API, 'PUT', SUB, one, ids, self.doc,
-                     (two, home.aef))
-        self.go('PUT', SUB, 404, one, [one.id, 'sub-none'], self.doc)
-        bad = dict(self.doc)
-        del bad['events']
-        self.go('PUT', SUB, 400, one, ids, bad, valid=False)
-        self.doc['events'] = self.want['events'] = ['API_INVOKER_UPDATED']
-        self.assertEqual(self.go('PUT', SUB, 200, one, ids, self.doc),
-                         self.want)
-
-    def test_patch(self):
-        ids = self.post(one)
-        doc = {'events': ['SERVICE_API_UPDATE'], 'eventFilters': [{}]}
-        self.refused(self.API, 'PATCH', SUB, one, ids, doc, (two, home.aef),
-                     kind=MERGE)
-        self.go('PATCH', SUB, 404, one, [one.id, 'sub-none'], doc, kind=MERGE)
-        self.go('PATCH', SUB, 400, one, ids, {'events': []}, kind=MERGE,
-                valid=False)
-        self.assertEqual(self.go('PATCH', SUB, 200, one, ids, doc, kind=MERGE),
-                         dict(self.want, **doc))
-
-    def test_delete(self):
-        ids = self.post(one)
-        self.refused(self.API, 'DELETE', SUB, one, ids, None, (two, home.aef))
-        self.go('DELETE', SUB, 204, one, ids)
-        self.go('DELETE', SUB, 404, one, ids)
-
-
 class Summary(Case):
     """The last by name, since it looks back."""
 
@@ -646,5 +414,12 @@ class Summary(Case):
                           if not r.startswith(UNKNOWN)], [])
 
 
+# Not in setUpModule(): the classes of other files are not of this module.
 if __name__ == '__main__':
-    domains.main()
+    w = case.start()
+    d, one, two, home = w.d, w.one, w.two, w.home
+    files, told = w.files, w.told
+    try:
+        domains.main()
+    finally:
+        case.stop()
