@@ -213,7 +213,7 @@ static enum ccf_store_status set(struct ccf_change *c)
     owe(c, &owed);
     st = ccf_store_group_change(c->w->store, &c->by, c->was, c->doc, c->members,
                                 c->n_members);
-    ccf_owed_clear(&owed);
+    ccf_owed_clear(c->w->store, &owed);
 
     if (st == CCF_STORE_OK)
         capif_log("invoker-updated", "id", c->by.who.id, "certificate",
@@ -242,7 +242,7 @@ static void onboard(struct ccf_change *c)
     owe(c, &owed);
     st = ccf_store_enrol(c->w->store, &c->grant->enrolment, group_id, c->doc,
                          c->members, 1);
-    ccf_owed_clear(&owed);
+    ccf_owed_clear(c->w->store, &owed);
     if (st == CCF_STORE_CONFLICT) {
         ccf_refuse_grant(c->req, "enrolment used already");
     } else if (st != CCF_STORE_OK) {

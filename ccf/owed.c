@@ -20,8 +20,9 @@ void ccf_owe_test(struct ccf_owed *owed, const json_t *doc,
     ccf_owe(owed, doc, json_pack("{s:s}", "subscription", resource));
 }
 
-void ccf_owed_clear(struct ccf_owed *owed)
+void ccf_owed_clear(struct ccf_store *s, struct ccf_owed *owed)
 {
+    ccf_store_owe(s, NULL, 0);
     while (owed->n > 0)
         json_decref(owed->bodies[--owed->n]);
 }

@@ -23,6 +23,7 @@ void ccf_owe(struct ccf_owed *owed, const json_t *doc, json_t *body);
 /* TestNotification of TS 29.122, about the resource at that URI. */
 void ccf_owe_test(struct ccf_owed *owed, const json_t *doc,
                   const char *resource);
-void ccf_owed_clear(struct ccf_owed *owed);
+/* To be called after what was to give rise to them, made or not. */
+void ccf_owed_clear(struct ccf_store *s, struct ccf_owed *owed);
 
 #endif

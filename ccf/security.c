@@ -91,7 +91,7 @@ static enum ccf_store_status store_context(struct negotiation *neg,
                                          neg->invoker_id, expires, doc)
              : ccf_store_context_put(neg->w->store, neg->ccf_id,
                                      neg->invoker_id, expires, doc);
-    ccf_owed_clear(&owed);
+    ccf_owed_clear(neg->w->store, &owed);
     return st;
 }
 

@@ -177,7 +177,7 @@ static enum ccf_store_status set(struct ccf_change *c)
         ccf_owe_test(&owed, c->doc, location);
     ccf_store_owe(c->w->store, owed.notices, owed.n);
     st = ccf_store_subscription_set(c->w->store, &c->by, c->id, c->was, c->doc);
-    ccf_owed_clear(&owed);
+    ccf_owed_clear(c->w->store, &owed);
     if (st == CCF_STORE_OK)
         capif_log(c->was != NULL ? "subscription-updated" : "subscribed", "id",
                   c->id, "by", c->by.who.id, NULL);

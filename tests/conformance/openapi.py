@@ -108,6 +108,12 @@ class Operation:
     def __init__(self, files, name, node):
         self.files, self.name, self.node = files, name, node
 
+    def callbacks(self):
+        """What is called in turn: {the callback's name: operation}."""
+        return {name: Operation(self.files, self.name, item['post'])
+                for name, paths in self.node.get('callbacks', {}).items()
+                for item in paths.values()}
+
     def errors(self, schema, value):
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')

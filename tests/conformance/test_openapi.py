@@ -10,133 +10,22 @@ files the CCF does not have.
 
 import copy
 import json
-import re
-import unittest
-import urllib.parse
 
+import case
 import domains
+from case import BASES, MERGE, ROUTES, Case, ops, seen, slots, told_of
+from conf_events import Events
 from domains import FORM, make_csr, make_key
 
-import openapi
+__all__ = ['Events']  # which is in another file
 
-MERGE = 'application/merge-patch+json'
-PROBLEM = 'application/problem+json'
-APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
-    'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
-    'Discover_Service', 'Security')}
-BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
-         'API_Provider_Management': '/api-provider-management/v1',
-         'Publish_Service': '/published-apis/v1',
-         'Discover_Service': '/service-apis/v1',
-         'Security': '/capif-security/v1'}
-ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
-                    domains.read(domains.SOURCE + '/ccf/routes.c'))
 # What of the files the CCF does not have yet: not one more, not one less.
 MISSING = {('Security', 'POST', '/trustedInvokers/{apiInvokerId}/delete')}
+# Operations whose callbacks nothing here gives rise to.
+NOT_CALLED = {('Security', 'PUT', '/trustedInvokers/{apiInvokerId}')}
 # References that lead out of the folder.
-UNKNOWN = ('TS29510_Nnrf_AccessToken.yaml#', 'TS29572_Nlmf_Location.yaml#')
-
-
-def setUpModule():
-    global d, one, two, home, files, ops, seen
-    where = openapi.find()
-    files = openapi.Files(where) if where else None
-    ops, seen = {}, {}
-    for api, name in APIS.items() if files else ():
-        assert files.base(name) == BASES[api], api
-        for (method, path), op in files.operations(name).items():
-            ops[api, method, path] = op
-    d = domains.Domains()
-    one, two = d.a.onboard(), d.a.onboard()
-    home = d.a.register(aef_o1='o1.domain-a.example',
-                        aef_o2='o2.domain-a.example')
-
-
-def tearDownModule():
-    d.stop()
-
-
-def slots(path):
-    return re.sub(r'\{[^}]*\}', '{}', path)
-
-
-class Case(unittest.TestCase):
-    maxDiff = None
-
-    def call(self, api, method, path, status, who=None, ids=(), body=None,
-             kind='application/json', query=None, headers=(), valid=True):
-        """Send, check both ways, and return the answer's JSON or None.
-        valid=False: a request that the schema must not let pass, either."""
-        url = BASES[api] + slots(path).format(*ids)
-        if query:
-            url += '?' + urllib.parse.urlencode(query)
-        head = dict(headers)
-        text = body
-        if body is not None:
-            head['Content-Type'] = kind
-            text = (urllib.parse.urlencode(body) if kind == FORM
-                    else body if isinstance(body, str) else json.dumps(body))
-        a = d.a.request(method, url, who, headers=head, body=text)
-        self.assertEqual(a.status, status, a)
-        value = self.own(a, method, path, url)
-        seen.setdefault((api, method, path), set()).add(status)
-        op = ops.get((api, method, path))
-        if files is not None:
-            self.assertIsNotNone(op, 'no such operation: ' + path)
-            sent = self.sent(op, kind, body, query or {})
-            self.assertEqual(sent == [], valid, sent)
-            self.assertEqual(op.answer_errors(a.status, a.headers, value), [],
-                             a)
-        self.last = a
-        return value
-
-    def sent(self, op, kind, body, query):
-        if isinstance(body, str):
-            try:
-                body = json.loads(body)
-            except ValueError:
-                return ['no JSON']
-        return op.request_errors(kind, body) + op.query_errors(query)
-
-    def own(self, a, method, path, url):
-        """Without any files: media types, problems, Location."""
-        if a.status == 204:
-            self.assertEqual(a.body, b'')
-            return None
-        value = a.json()
-        token = path.endswith('/token') and a.status in (400, 401)
-        if a.status >= 400 and not token:
-            self.assertEqual(a.headers['Content-Type'], PROBLEM)
-            self.assertEqual(value['status'], a.status)
-            self.assertTrue(value['title'])
-        else:
-            self.assertEqual(a.headers['Content-Type'], 'application/json')
-        if a.status == 201:
-            where = a.headers['Location']
-            self.assertRegex(where, '^%s%s$' % (
-                re.escape(d.a.url + url), '' if method == 'PUT' else
-                '/[^/]+'))
-        else:
-            self.assertIsNone(a.headers['Location'])
-        return value
-
-    def refused(self, api, method, path, who, ids, body, others, **kw):
-        """No certificate, wrong roles, wrong bodies."""
-        if body is not None:
-            kw['body'] = body
-        self.call(api, method, path, 401, None, ids, **kw)
-        for other in others:
-            self.call(api, method, path, 403, other, ids, **kw)
-        if body is None:
-            return
-        for bad in ('[]', '{'):
-            self.call(api, method, path, 400, who, ids,
-                      **dict(kw, body=bad, valid=False))
-        self.call(api, method, path, 413, who, ids,
-                  **dict(kw, body='{"x":"%s"}' % ('x' * 70000),
-                         valid=kw.get('kind') == MERGE))
-        self.call(api, method, path, 415, who, ids,
-                  **dict(kw, kind='text/plain', valid=False))
+UNKNOWN = ('TS29510_Nnrf_AccessToken.yaml#', 'TS29510_Nnrf_NFManagement.yaml#',
+           'TS29523_Npcf_EventExposure.yaml#', 'TS29572_Nlmf_Location.yaml#')
 
 
 ONE = '/onboardedInvokers/{onboardingId}'
@@ -181,7 +70,7 @@ class InvokerManagement(Case):
                       headers=head)
         self.assertEqual([x['apiName'] for x in got['apiList'][
             'serviceAPIDescriptions']], [domains.API])
-        self.assertEqual(got['supportedFeatures'], '0')
+        self.assertEqual(got['supportedFeatures'], '1')
         self.assertIn('apiInvokerCertificate', got['onboardingInformation'])
         self.go('POST', '/onboardedInvokers', 401, body=doc, headers=head)
 
@@ -209,6 +98,31 @@ class InvokerManagement(Case):
                       kind=MERGE)
         for name, value in doc.items():
             self.assertEqual(got[name], value)
+
+    def test_completion(self):
+        label = 'completion'
+        doc = dict(self.details(), notificationDestination=told.url + label)
+        del doc['requestTestNotification']
+        later = {'Prefer': 'respond-async'}
+        self.go('POST', '/onboardedInvokers', 202, body=doc, headers=dict(
+            later, Authorization='Bearer ' + d.a.enrolment()))
+        self.assertEqual(self.last.headers['Preference-Applied'],
+                         'respond-async')
+        body = self.called(self.API, 'POST', '/onboardedInvokers', label, 1)[0]
+        got = body['apiInvokerEnrolmentDetails']
+        who = domains.Member(d.a)
+        who.key = d.extra + '/conf.key'
+        domains.write(who.crt, got['onboardingInformation'][
+            'apiInvokerCertificate'])
+        ids = [body['resourceLocation'].split('/')[-1]]
+        self.go('PUT', ONE, 202, who, ids, got, headers=later)
+        self.called(self.API, 'PUT', ONE, label, 2)
+        self.go('PATCH', ONE, 202, who, ids, {'apiInvokerInformation': 'y'},
+                kind=MERGE, headers=later)
+        # PATCH has the answer 202, too, but the file no callback of it.
+        last = self.called(self.API, 'PUT', ONE, label, 3)[2]
+        self.assertEqual(last['apiInvokerEnrolmentDetails'][
+            'apiInvokerInformation'], 'y')
 
     def test_delete(self):
         who = d.a.onboard()
@@ -486,6 +400,13 @@ class Summary(Case):
                 self.assertTrue(any(s >= 400 for s in seen.get(key, ())), key)
         self.assertEqual(missing, MISSING)
 
+    def test_callbacks(self):
+        all_of = {k for k, op in ops.items() if op.callbacks()}
+        for key in sorted(all_of):
+            print('# callback of %-20s %-6s %-40s %s' % (
+                *key, 'seen' if key in told_of else 'not seen'))
+        self.assertEqual(all_of - told_of, NOT_CALLED)
+
     def test_references_that_can_t_be_resolved(self):
         for ref in sorted(files.missing):
             print('# taken as anything: ' + ref)
@@ -493,5 +414,12 @@ class Summary(Case):
                           if not r.startswith(UNKNOWN)], [])
 
 
+# Not in setUpModule(): the classes of other files are not of this module.
 if __name__ == '__main__':
-    domains.main()
+    w = case.start()
+    d, one, two, home = w.d, w.one, w.two, w.home
+    files, told = w.files, w.told
+    try:
+        domains.main()
+    finally:
+        case.stop()

@@ -19,11 +19,13 @@ class Notification:
 
 
 class Receiver:
-    """answer(notification) gives the status, 204 unless it is replaced."""
+    """answer(notification) gives the status, 204 unless it is replaced.
+    like: another receiver, whose CA this one has, too."""
 
-    def __init__(self, d, anchors=None):
-        ca = ForeignCa('%s/receiver-%d' % (d.extra, id(self)))
-        self.ca, self.got = ca.crt, []
+    def __init__(self, d, anchors=None, like=None, port=0):
+        ca = like.issuer if like else ForeignCa(
+            '%s/receiver-%d' % (d.extra, id(self)))
+        self.issuer, self.ca, self.got = ca, ca.crt, []
         self.lock = threading.Condition()
         self.answer = lambda n: 204
         this = self
@@ -54,7 +56,7 @@ class Receiver:
         tls.load_cert_chain(*ca.issue('DNS:localhost,DNS:there.example'))
         tls.verify_mode = ssl.CERT_REQUIRED
         tls.load_verify_locations(anchors or d.a.ca)
-        self.server = Server(('127.0.0.1', 0), Handler)
+        self.server = Server(('127.0.0.1', port), Handler)
         self.server.socket = tls.wrap_socket(
             self.server.socket, server_side=True,
             do_handshake_on_connect=False)

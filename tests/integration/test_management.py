@@ -227,7 +227,7 @@ class Invokers(Case):
                'requestTestNotification': True}
         got = self.ok(put(self.who, self.path, doc))
         self.assertEqual(got, {
-            'apiInvokerId': self.who.id, 'supportedFeatures': '0',
+            'apiInvokerId': self.who.id, 'supportedFeatures': '1',
             'notificationDestination': 'https://other.invalid/',
             'apiInvokerInformation': 'a phone', VS: {'ccfId': d.a.id},
             'onboardingInformation': self.doc['onboardingInformation']})
