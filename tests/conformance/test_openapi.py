@@ -23,13 +23,15 @@ MERGE = 'application/merge-patch+json'
 PROBLEM = 'application/problem+json'
 APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
     'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
-    'Discover_Service', 'Security')}
+    'Discover_Service', 'Security', 'Logging_API_Invocation', 'Auditing')}
 BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'API_Provider_Management': '/api-provider-management/v1',
          'Publish_Service': '/published-apis/v1',
          'Discover_Service': '/service-apis/v1',
-         'Security': '/capif-security/v1'}
-ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
+         'Security': '/capif-security/v1',
+         'Logging_API_Invocation': '/api-invocation-logs/v1',
+         'Auditing': '/logs/v1'}
+ROUTES = re.findall(r'\{ "([A-Z]+)",\s*"([^"]+)",',
                     domains.read(domains.SOURCE + '/ccf/routes.c'))
 # What of the files the CCF does not have yet: not one more, not one less.
 MISSING = {('Security', 'POST', '/trustedInvokers/{apiInvokerId}/delete')}
@@ -120,7 +122,8 @@ class Case(unittest.TestCase):
             self.assertIsNone(a.headers['Location'])
         return value
 
-    def refused(self, api, method, path, who, ids, body, others, **kw):
+    def refused(self, api, method, path, who, ids, body, others, large=70000,
+                **kw):
         """No certificate, wrong roles, wrong bodies."""
         if body is not None:
             kw['body'] = body
@@ -133,7 +136,7 @@ class Case(unittest.TestCase):
             self.call(api, method, path, 400, who, ids,
                       **dict(kw, body=bad, valid=False))
         self.call(api, method, path, 413, who, ids,
-                  **dict(kw, body='{"x":"%s"}' % ('x' * 70000),
+                  **dict(kw, body='{"x":"%s"}' % ('x' * large),
                          valid=kw.get('kind') == MERGE))
         self.call(api, method, path, 415, who, ids,
                   **dict(kw, kind='text/plain', valid=False))
@@ -460,6 +463,99 @@ class Security(Case):
         ask(413, self.who, dict(form, scope='x' * 20000))
         self.assertEqual(ask(200, self.who)['token_type'], 'Bearer')
         self.assertEqual(self.last.headers['Cache-Control'], 'no-store')
+
+
+LOG = '/{aefId}/logs'
+
+
+class Logging(Case):
+    API = 'Logging_API_Invocation'
+
+    def go(self, *args, **kw):
+        return self.call(self.API, *args, **kw)
+
+    def entry(self, **more):
+        iface = {'ipv4Addr': '192.0.2.1', 'port': 443, 'apiPrefix': '/x',
+                 'securityMethods': ['PKI']}
+        return {'apiId': 'api-x', 'apiName': 'conf-log', 'apiVersion': 'v1',
+                'resourceName': 'r', 'protocol': 'HTTP_1_1', 'result': '200',
+                'uri': 'https://aef.example/x', 'operation': 'GET',
+                'invocationTime': '2026-01-01T00:00:00.5+01:00',
+                'invocationLatency': 12, 'inputParameters': [1, {'a': 'b'}],
+                'outputParameters': 'x', 'srcInterface': iface,
+                'destInterface': {'fqdn': 'aef.example'},
+                'fwdInterface': '192.0.2.43:80, unknown:_OBFport', **more}
+
+    def doc(self, *entries):
+        return {'aefId': home.aef.id, 'apiInvokerId': one.id,
+                'logs': list(entries) or [self.entry()],
+                'supportedFeatures': 'f'}
+
+    def test_post(self):
+        ids = [home.aef.id]
+        self.refused(self.API, 'POST', LOG, home.aef, ids, self.doc(),
+                     (one, home.apf, home.amf), large=1024000)
+        self.go('POST', LOG, 403, home.aef, ['aef-o1x'], self.doc())
+        self.go('POST', LOG, 403, home.aef, ids, dict(self.doc(), aefId='x'))
+        for name in 'aefId', 'apiInvokerId', 'logs':
+            bad = self.doc()
+            del bad[name]
+            self.go('POST', LOG, 400, home.aef, ids, bad, valid=False)
+        for name, value in (('logs', []), ('logs', {}), ('aefId', 1),
+                            ('apiInvokerId', 1), ('supportedFeatures', 'x')):
+            self.go('POST', LOG, 400, home.aef, ids,
+                    dict(self.doc(), **{name: value}), valid=False)
+        for name in ('apiId', 'apiName', 'apiVersion', 'resourceName',
+                     'protocol', 'result'):
+            bad = self.entry()
+            del bad[name]
+            self.go('POST', LOG, 400, home.aef, ids, self.doc(bad),
+                    valid=False)
+        for name, value in (('invocationLatency', -1),
+                            ('invocationLatency', 1.5), ('uri', 1),
+                            ('invocationTime', 7), ('srcInterface', {}),
+                            ('destInterface', {'ipv4Addr': '192.0.2.1',
+                                               'fqdn': 'a.example'}),
+                            ('fwdInterface', [])):
+            self.go('POST', LOG, 400, home.aef, ids,
+                    self.doc(self.entry(**{name: value})), valid=False)
+        got = self.go('POST', LOG, 201, home.aef, ids, self.doc())
+        self.assertEqual(got, dict(self.doc(), supportedFeatures='0'))
+
+    def test_query(self):
+        amf, path = home.amf, '/apiInvocationLogs'
+
+        def ask(status, who=amf, **query):
+            return self.call('Auditing', 'GET', path, status, who, query={
+                k.replace('_', '-'): v for k, v in query.items()})
+        for name in 'conf-1', 'conf-2':
+            self.go('POST', LOG, 201, home.aef, [home.aef.id],
+                    dict(self.doc(self.entry(apiName=name)),
+                         apiInvokerId=(one if name == 'conf-1' else two).id))
+        ask(401, None)
+        for other in one, home.aef, home.apf:
+            ask(403, other)
+        got = ask(200, api_name='conf-1', supported_features='f')
+        self.assertEqual(got, dict(
+            self.doc(self.entry(apiName='conf-1')), supportedFeatures='0'))
+        got = ask(200, aef_id=home.aef.id)
+        self.assertEqual(len(got['multipleInvocationLogs']), 2)
+        ask(404, api_name='none')
+        iface = json.dumps({'ipv4Addr': '192.0.2.1'})
+        ask(200, api_id='api-x', api_version='v1', api_invoker_id=one.id,
+            protocol='HTTP_1_1', operation='GET', result='200',
+            resource_name='r', src_interface=iface,
+            dest_interface='{"fqdn":"aef.example"}',
+            time_range_start='2025-12-31T23:00:00Z',
+            time_range_end='2026-01-01T00:00:00Z')
+        for query in ({'time_range_start': 'x'}, {'time_range_end': '1'},
+                      {'src_interface': 'x'}, {'dest_interface': '{}'},
+                      {'dest_interface': '[]'}, {'supported_features': 'x'},
+                      {'aef_id': ''}, {'result': 'x' * 300}):
+            got = ask(400, **query)
+            self.assertEqual([x['param'] for x in got['invalidParams']],
+                             [k.replace('_', '-') if 'feat' not in k else
+                              '/supported-features' for k in query])
 
 
 class Summary(Case):
