@@ -49,7 +49,22 @@ static bool date_parse(const char **s, long *days)
     return day <= last;
 }
 
-static bool time_of_day(const char **s, long *seconds)
+/* Behind a point: at least one digit; *us has the first six. */
+static bool fraction(const char **s, long *us)
+{
+    long unit = 100000;
+
+    *us = 0;
+    if (!skip(s, "."))
+        return true;
+    if (**s < '0' || **s > '9')
+        return false;
+    for (; **s >= '0' && **s <= '9'; ++*s, unit /= 10)
+        *us += (**s - '0') * unit;
+    return true;
+}
+
+static bool time_of_day(const char **s, long *seconds, long *us)
 {
     int h = digits(s, 2), m, sec;
 
@@ -57,12 +72,7 @@ static bool time_of_day(const char **s, long *seconds)
         || !skip(s, ":") || (sec = digits(s, 2)) < 0 || sec > 60)
         return false;
     *seconds = 3600L * h + 60L * m + sec;
-    if (!skip(s, "."))
-        return true;
-    if (digits(s, 1) < 0)
-        return false;
-    *s += strspn(*s, "0123456789");
-    return true;
+    return fraction(s, us);
 }
 
 static bool offset_parse(const char **s, long *offset)
@@ -80,14 +90,24 @@ static bool offset_parse(const char **s, long *offset)
     return true;
 }
 
-bool capif_time_parse(const char *text, time_t *out)
+bool capif_time_parse_us(const char *text, int64_t *out)
 {
-    long days = 0, seconds = 0, offset = 0;
+    long days = 0, seconds = 0, us = 0, offset = 0;
 
     if (!date_parse(&text, &days) || !skip(&text, "Tt")
-        || !time_of_day(&text, &seconds) || !offset_parse(&text, &offset)
+        || !time_of_day(&text, &seconds, &us) || !offset_parse(&text, &offset)
         || *text != '\0')
         return false;
-    *out = (time_t)days * 86400 + seconds - offset;
+    *out = ((int64_t)days * 86400 + seconds - offset) * 1000000 + us;
+    return true;
+}
+
+bool capif_time_parse(const char *text, time_t *out)
+{
+    int64_t us;
+
+    if (!capif_time_parse_us(text, &us))
+        return false;
+    *out = (time_t)(us / 1000000 - (us % 1000000 < 0));
     return true;
 }

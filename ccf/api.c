@@ -24,7 +24,7 @@ static void check_methods(const struct capif_at *at)
 }
 
 /* TS 29.222 8.2.4.2.3: exactly one kind of address. */
-static void check_interface(const struct capif_at *at)
+void ccf_interface_check(const struct capif_at *at)
 {
     int n = (capif_get_str(at, "ipv4Addr", false, 15) != NULL)
             + (capif_get_str(at, "ipv6Addr", false, 45) != NULL)
@@ -99,7 +99,7 @@ void ccf_profile_check(const struct capif_at *at)
         capif_complain(at, "needs one of domainName, interfaceDescriptions");
     for (size_t i = 0; i < json_array_size(list.v); i++) {
         struct capif_at item = capif_at_item(&list, i);
-        check_interface(&item);
+        ccf_interface_check(&item);
     }
     for (size_t i = 0; i < json_array_size(versions.v); i++) {
         struct capif_at item = capif_at_item(&versions, i);

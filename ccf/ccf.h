@@ -90,6 +90,7 @@ struct ccf {
     size_t workers, token_seconds, context_seconds, cert_days;
     size_t discover_max;    /* APIs in one answer */
     size_t partner_seconds; /* how long a partner's answer is good enough */
+    size_t audit_max, log_days; /* entries in an answer; kept: 0 for ever */
     struct capif_credentials cred;
     STACK_OF(X509) * ca_certs;       /* the first is the issuer */
     EVP_PKEY *ca_keys[CCF_KEYS_MAX]; /* of ca_certs[i]; NULL: none */
@@ -275,6 +276,8 @@ void ccf_profile_check(const struct capif_at *profile);
  * profile is left.
  */
 bool ccf_api_tidy(json_t *api);
+/* The same of an InterfaceDescription. */
+void ccf_interface_check(const struct capif_at *interface);
 /* The profile of that AEF in a description; borrowed, or NULL. */
 json_t *ccf_api_profile(const json_t *api, const char *aef_id);
 /*
@@ -555,5 +558,6 @@ capif_handler ccf_post_token;
 capif_handler ccf_get_jwks, ccf_get_metadata;
 capif_handler ccf_post_introspect;
 capif_handler ccf_get_crl;
+capif_handler ccf_post_log, ccf_get_logs;
 
 #endif

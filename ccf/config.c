@@ -59,6 +59,8 @@ static const struct capif_opt ccf_options[] = {
     UINT("certificate-days", cert_days, "90", 1, 3650),
     UINT("discover-max", discover_max, "1000", 1, 10000),
     UINT("partner-cache", partner_seconds, "5", 0, 3600),
+    UINT("audit-max", audit_max, "1000", 1, 10000),
+    UINT("log-days", log_days, "0", 0, 36500),
     { .name = NULL },
 };
 

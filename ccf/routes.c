@@ -14,6 +14,7 @@
 #define SMALL   16384
 #define MEDIUM  65536
 #define LARGE   262144
+#define HUGE    1024000 /* CCF_LOGS_MAX entries of 1 KB */
 #define MEMBERS (CCF_FROM_INVOKER | CCF_FROM_AEF | CCF_FROM_APF | CCF_FROM_AMF)
 
 const struct capif_route ccf_routes[] = {
@@ -81,6 +82,9 @@ const struct capif_route ccf_routes[] = {
     { "POST", "/oauth/introspect", SMALL, CCF_FROM_AEF, ccf_post_introspect },
     { "GET", "/.well-known/oauth-authorization-server", 0, 0,
       ccf_get_metadata },
+    { "POST", "/api-invocation-logs/v1/{}/logs", HUGE, CCF_FROM_AEF,
+      ccf_post_log },
+    { "GET", "/logs/v1/apiInvocationLogs", 0, CCF_FROM_AMF, ccf_get_logs },
     { "GET", "/.well-known/jwks.json", 0, 0, ccf_get_jwks },
     { "GET", "/crl/{}", 0, 0, ccf_get_crl },
     { "GET", "/crl/{}/{}", 0, 0, ccf_get_crl },

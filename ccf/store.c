@@ -140,6 +140,39 @@ static const char *const migrations[][12] = {
         "CREATE INDEX routing_by_group ON routing (group_id)",
         NULL,
     },
+    {
+        /* what AEFs log (store_log.c); an absent text is empty */
+        "CREATE TABLE invocation (seq @SERIAL@, group_id TEXT NOT NULL,"
+        " log_id TEXT NOT NULL, time BIGINT NOT NULL,"
+        " received BIGINT NOT NULL, aef_id TEXT NOT NULL,"
+        " invoker_ccf TEXT NOT NULL, invoker_id TEXT NOT NULL,"
+        " api_id TEXT NOT NULL, api_name TEXT NOT NULL,"
+        " api_version TEXT NOT NULL, resource TEXT NOT NULL,"
+        " protocol TEXT NOT NULL, operation TEXT NOT NULL,"
+        " result TEXT NOT NULL, src_addr TEXT NOT NULL,"
+        " src_port TEXT NOT NULL, src_prefix TEXT NOT NULL,"
+        " dst_addr TEXT NOT NULL, dst_port TEXT NOT NULL,"
+        " dst_prefix TEXT NOT NULL, doc TEXT NOT NULL)",
+        "CREATE INDEX invocation_by_time ON invocation"
+        " (group_id, time, seq)",
+        "CREATE INDEX invocation_by_aef ON invocation"
+        " (group_id, aef_id, time, seq)",
+        "CREATE INDEX invocation_by_invoker ON invocation"
+        " (group_id, invoker_id, time, seq)",
+        "CREATE INDEX invocation_by_api ON invocation"
+        " (group_id, api_id, time, seq)",
+        "CREATE INDEX invocation_by_name ON invocation"
+        " (group_id, api_name, time, seq)",
+        NULL,
+    },
+    {
+        "CREATE TABLE log_key (group_id TEXT NOT NULL, aef_id TEXT NOT NULL,"
+        " idem_key TEXT NOT NULL, digest TEXT NOT NULL, log_id TEXT NOT NULL,"
+        " expires BIGINT NOT NULL,"
+        " PRIMARY KEY (group_id, aef_id, idem_key))",
+        "CREATE INDEX log_key_by_expiry ON log_key (expires)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 

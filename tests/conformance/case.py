@@ -18,14 +18,17 @@ MERGE = 'application/merge-patch+json'
 PROBLEM = 'application/problem+json'
 APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
     'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
-    'Discover_Service', 'Security', 'Events')}
+    'Discover_Service', 'Security', 'Events', 'Logging_API_Invocation',
+    'Auditing')}
 BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'API_Provider_Management': '/api-provider-management/v1',
          'Publish_Service': '/published-apis/v1',
          'Discover_Service': '/service-apis/v1',
          'Security': '/capif-security/v1',
-         'Events': '/capif-events/v1'}
-ROUTES = re.findall(r'\{ "([A-Z]+)", "([^"]+)",',
+         'Events': '/capif-events/v1',
+         'Logging_API_Invocation': '/api-invocation-logs/v1',
+         'Auditing': '/logs/v1'}
+ROUTES = re.findall(r'\{ "([A-Z]+)",\s*"([^"]+)",',
                     domains.read(domains.SOURCE + '/ccf/routes.c'))
 ops, seen, told_of = {}, {}, set()
 w = SimpleNamespace()
@@ -141,7 +144,8 @@ class Case(unittest.TestCase):
             self.assertIsNone(a.headers['Location'])
         return value
 
-    def refused(self, api, method, path, who, ids, body, others, **kw):
+    def refused(self, api, method, path, who, ids, body, others, large=70000,
+                **kw):
         """No certificate, wrong roles, wrong bodies."""
         if body is not None:
             kw['body'] = body
@@ -154,7 +158,7 @@ class Case(unittest.TestCase):
             self.call(api, method, path, 400, who, ids,
                       **dict(kw, body=bad, valid=False))
         self.call(api, method, path, 413, who, ids,
-                  **dict(kw, body='{"x":"%s"}' % ('x' * 70000),
+                  **dict(kw, body='{"x":"%s"}' % ('x' * large),
                          valid=kw.get('kind') == MERGE))
         self.call(api, method, path, 415, who, ids,
                   **dict(kw, kind='text/plain', valid=False))

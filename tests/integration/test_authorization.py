@@ -173,6 +173,12 @@ class World:
         return {'aefId': self.aef.id, 'apiId': self.api['apiId'],
                 'prefSecurityMethods': ['OAUTH'], **more}
 
+    def log(self):
+        return {'aefId': self.aef.id, 'apiInvokerId': self.one.id, 'logs': [
+            {'apiId': self.api['apiId'], 'apiName': self.api['apiName'],
+             'apiVersion': 'v1', 'resourceName': 'r', 'protocol': 'HTTP_2',
+             'result': '200'}]}
+
     def negotiation(self):
         return {'securityInfo': [self.wish()], 'supportedFeatures': '0',
                 'notificationDestination': 'https://invoker.invalid/n'}
@@ -349,6 +355,14 @@ ROWS = {
         {'AEF': 200, "provider's other AEF": 200,
          "other provider's AEF": 200}, body=lambda: 'token=x', kind=FORM),
     ('GET', '/.well-known/oauth-authorization-server'): Row(PUBLIC),
+    ('POST', '/api-invocation-logs/v1/{}/logs'): Row(
+        {'AEF': 201}, lambda: [w.aef.id], body=lambda: w.log()),
+    ('GET', '/logs/v1/apiInvocationLogs'): Row(
+        {'AMF': 200}, query=lambda: {'aef-id': w.aef.id},
+        others={"other provider's AMF": 404},
+        fresh=lambda: ok(w.aef.request(
+            'POST', '/api-invocation-logs/v1/%s/logs' % w.aef.id,
+            body=w.log()), 201)),
     ('GET', '/.well-known/jwks.json'): Row(PUBLIC),
     ('GET', '/crl/{}'): Row(PUBLIC, lambda: [d.a.id]),
     ('GET', '/crl/{}/{}'): Row(PUBLIC, lambda: [d.a.id, w.crl]),

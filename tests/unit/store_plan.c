@@ -45,6 +45,13 @@ enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
     return __real_ccf_db_run(db, sql, args, n_args, row, arg, changed);
 }
 
+/* It has so many rows at most: they are read in order, not sorted. */
+static bool is_bounded(const char *sql)
+{
+    return strstr(sql, "FROM invocation") != NULL
+           && strstr(sql, " LIMIT 100") != NULL;
+}
+
 static void file_plan(const char *sql)
 {
     sqlite3 *db = NULL;
@@ -57,7 +64,8 @@ static void file_plan(const char *sql)
     while (sqlite3_step(stmt) == SQLITE_ROW) {
         const char *step = (const char *)sqlite3_column_text(stmt, 3);
 
-        if (strncmp(step, "SCAN", 4) == 0)
+        if (strncmp(step, "SCAN", 4) == 0
+            || (is_bounded(sql) && strstr(step, "TEMP B-TREE") != NULL))
             fail_msg("%s: %s", sql, step);
     }
     sqlite3_finalize(stmt);
@@ -109,7 +117,17 @@ static void fill(void)
         " FROM generate_series(1, 5000) g;"
         "INSERT INTO psk SELECT 'fill-' || g, 4000000000 + g, '{}',"
         " 'k' || g % 500"
-        " FROM generate_series(1, 5000) g");
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO log_key SELECT 'g' || g % 50, 'a' || g % 500,"
+        " 'fill-' || g, '', '', 4000000000 + g"
+        " FROM generate_series(1, 5000) g;"
+        "INSERT INTO invocation (group_id, log_id, time, received, aef_id,"
+        " invoker_ccf, invoker_id, api_id, api_name, api_version, resource,"
+        " protocol, operation, result, src_addr, src_port, src_prefix,"
+        " dst_addr, dst_port, dst_prefix, doc) SELECT 'g' || g % 2, 'l', g, g,"
+        " 'a' || g % 3, 'c', 'i' || g % 3, 'p' || g % 3, 'n' || g % 3,"
+        " 'v1', 'r' || g % 9, 'HTTP_2', 'GET', '200', '', '', '', '', '', '',"
+        " '{}' FROM generate_series(1, 50000) g");
     (void)cluster_sql(store_place, "ANALYZE");
 }
 
@@ -121,11 +139,11 @@ static void fill(void)
 static void server_plan(const char *sql)
 {
     const bool range = strncmp(sql, "DELETE", 6) == 0 && strchr(sql, '<');
-    char text[2048], args[80] = "";
+    char text[2048], args[128] = "";
     const char *plan;
     size_t n;
 
-    for (n = 1; n < 9; n++) {
+    for (n = 1; n < 30; n++) {
         char name[8];
 
         snprintf(name, sizeof(name), "$%zu", n);
@@ -141,7 +159,8 @@ static void server_plan(const char *sql)
     /* ON CONFLICT finds its row by the index that has the conflict. */
     if (strstr(plan, "Seq Scan") != NULL
         || (strstr(plan, "Index Cond") == NULL
-            && strstr(plan, "Conflict Arbiter Indexes") == NULL))
+            && strstr(plan, "Conflict Arbiter Indexes") == NULL)
+        || (is_bounded(sql) && strstr(plan, "Sort") != NULL))
         fail_msg("%s:\n%s", sql, plan);
 }
 

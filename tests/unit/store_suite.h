@@ -81,6 +81,15 @@ void test_race_offboard(void **state);
 void test_race_open_threads(void **state);
 void test_race_open_processes(void **state);
 
+/* store_logs.c */
+void test_logs(void **state);
+void test_log_filters(void **state);
+void test_log_limits(void **state);
+void test_log_keys(void **state);
+void test_log_refused(void **state);
+void test_log_forget(void **state);
+void test_log_events(void **state);
+
 /* store_plan.c: the last one, of all statements that were run before it */
 void test_plans(void **state);
 

@@ -442,6 +442,13 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_race_fanout),
         cmocka_unit_test(test_race_open_threads),
         cmocka_unit_test(test_race_open_processes),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_log_filters),
+        cmocka_unit_test(test_log_limits),
+        cmocka_unit_test(test_log_keys),
+        cmocka_unit_test(test_log_refused),
+        cmocka_unit_test(test_log_forget),
+        cmocka_unit_test(test_log_events),
         cmocka_unit_test(test_plans),
     };
 
