@@ -117,7 +117,7 @@ bool capif_crl_add(X509_CRL *crl, const char *serial, time_t when)
     ASN1_TIME *at = ASN1_TIME_set(NULL, when);
     ASN1_INTEGER *n = NULL;
     BIGNUM *bn = NULL;
-    bool ok = r != NULL && at != NULL
+    bool ok = r != NULL && at != NULL && *serial != '\0'
               && BN_hex2bn(&bn, serial) == (int)strlen(serial)
               && (n = BN_to_ASN1_INTEGER(bn, NULL)) != NULL
               && X509_REVOKED_set_serialNumber(r, n)

@@ -123,6 +123,7 @@ static void adopt(void *worker, void *arg)
 
     ccf_let_go(w->ccf);
     w->ccf = ccf_hold(app->ccf);
+    memset(w->keys_due, 0, sizeof(w->keys_due)); /* by partners' numbers */
     capif_client_renew(w->client);
     if (w->server != NULL)
         capif_server_set_tls(w->server, w->ccf->tls);

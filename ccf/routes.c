@@ -132,6 +132,20 @@ static unsigned who_of_own(struct ccf_worker *w, X509 *cert)
     return 1u << w->peer.role;
 }
 
+static enum ccf_store_status revoked_there(struct ccf_worker *w,
+                                           const struct ccf_partner *p,
+                                           STACK_OF(X509) * chain)
+{
+    /* The anchor of a chain of one is its own CA. */
+    X509 *ca = sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0);
+    enum ccf_store_status st =
+        ccf_revoked_there(w, p->ccf_id, ca, sk_X509_value(chain, 0));
+
+    if (st == CCF_STORE_GONE)
+        capif_log("certificate-revoked", "partner", p->ccf_id, NULL);
+    return st;
+}
+
 /* A partner's CA vouches here for that partner's CCF and for nobody else. */
 static unsigned who_of_partner(struct ccf_worker *w,
                                const struct ccf_partner *p,
@@ -146,16 +160,9 @@ static unsigned who_of_partner(struct ccf_worker *w,
                         NULL)
         != 1)
         return 0;
-    /* An anchor of a chain of one is itself its CA. */
-    st = ccf_revoked_there(w, p->ccf_id,
-                           sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0),
-                           cert);
-    if (st == CCF_STORE_GONE) {
-        capif_log("certificate-revoked", "partner", p->ccf_id, NULL);
-        return 0;
-    }
+    st = revoked_there(w, p, chain);
     if (st != CCF_STORE_OK)
-        return CAPIF_WHO_UNKNOWN;
+        return st == CCF_STORE_GONE ? 0 : CAPIF_WHO_UNKNOWN;
     w->peer.role = CAPIF_CCF;
     strcpy(w->peer.ccf_id, p->ccf_id);
     strcpy(w->peer.id, p->ccf_id);
@@ -203,7 +210,8 @@ bool ccf_foreign_invoker(const struct capif_req *req, struct ccf_worker *w,
         return false;
     p = partner_of_anchor(w->ccf, sk_X509_value(chain, sk_X509_num(chain) - 1));
     return p != NULL && capif_cert_identity(sk_X509_value(chain, 0), out)
-           && out->role == CAPIF_INVOKER && strcmp(out->ccf_id, p->ccf_id) == 0;
+           && out->role == CAPIF_INVOKER && strcmp(out->ccf_id, p->ccf_id) == 0
+           && revoked_there(w, p, chain) == CCF_STORE_OK;
 }
 
 bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1])

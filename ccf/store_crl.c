@@ -241,7 +241,7 @@ static enum ccf_db_status work_begin(struct ccf_store *s, const void *what)
     if (st == CCF_DB_OK)
         st = ccf_db_run(s->db,
                         "SELECT serial, at FROM revoked WHERE ca = $1"
-                        " AND until > $2",
+                        " AND until > $2 ORDER BY serial",
                         ARGS(b->ca, now), row_listed, b->list, NULL);
     return st == CCF_DB_OK && b->crl->der == NULL ? CCF_DB_ERROR : st;
 }

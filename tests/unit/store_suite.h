@@ -46,6 +46,14 @@ void test_spend(void **state);
 void test_partner_keys(void **state);
 void test_partner_keys_have_one_asker(void **state);
 
+/* store_crls.c */
+void test_crl_offboarded(void **state);
+void test_crl_changed(void **state);
+void test_crl_by_hand(void **state);
+void test_crl_is_set_once(void **state);
+void test_crl_of_a_partner(void **state);
+void test_psk_rewrap(void **state);
+
 /* store_notices.c */
 void test_notices_in_order(void **state);
 void test_notices_have_one_bearer(void **state);

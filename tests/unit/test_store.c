@@ -335,7 +335,8 @@ static void test_psks(void **state)
     json_t *doc = soft_json("{'key':'k'}"), *out = NULL;
 
     assert_int_equal(ccf_store_psk_get(s, "k-1", &out), CCF_STORE_NOT_FOUND);
-    assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, "kek", doc), CCF_STORE_OK);
+    assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, "kek", doc),
+                     CCF_STORE_OK);
     assert_int_equal(ccf_store_psk_add(s, "k-1", LATER, "kek", doc),
                      CCF_STORE_CONFLICT);
     assert_int_equal(ccf_store_psk_get(s, "k-1", &out), CCF_STORE_OK);
@@ -346,7 +347,8 @@ static void test_psks(void **state)
                      CCF_STORE_OK);
     assert_int_equal(ccf_store_psk_get(s, "k-2", &out), CCF_STORE_NOT_FOUND);
     /* forgotten, so its id is free again */
-    assert_int_equal(ccf_store_psk_add(s, "k-2", LATER, "kek", doc), CCF_STORE_OK);
+    assert_int_equal(ccf_store_psk_add(s, "k-2", LATER, "kek", doc),
+                     CCF_STORE_OK);
     json_decref(doc);
 }
 
@@ -401,6 +403,12 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_spend),
         cmocka_unit_test(test_partner_keys),
         cmocka_unit_test(test_partner_keys_have_one_asker),
+        cmocka_unit_test(test_crl_offboarded),
+        cmocka_unit_test(test_crl_changed),
+        cmocka_unit_test(test_crl_by_hand),
+        cmocka_unit_test(test_crl_is_set_once),
+        cmocka_unit_test(test_crl_of_a_partner),
+        cmocka_unit_test(test_psk_rewrap),
         cmocka_unit_test(test_notices_in_order),
         cmocka_unit_test(test_notices_have_one_bearer),
         cmocka_unit_test(test_notices_wait_after_failure),
