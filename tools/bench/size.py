@@ -385,7 +385,7 @@ def main():
     o = p.parse_args()
     d, cluster, instances = domains.Domains(), pg.Cluster(), []
     try:
-        port = domains.six_ports()
+        port = domains.free_ports(4)
         sizes = {}
         for label, size in ('small', SMALL), ('large', tuple(o.large)):
             for store in (Lite('%s/%s.db' % (d.extra, label)),
