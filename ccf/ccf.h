@@ -270,11 +270,6 @@ void ccf_change_no_token(struct ccf_change *c);
 void ccf_api_check(const struct capif_at *api);
 /* The same of one AefProfile. */
 void ccf_profile_check(const struct capif_at *profile);
-/*
- * Profiles were taken out: take their AEFs out of apiStatus, too; false if no
- * profile is left.
- */
-bool ccf_api_tidy(json_t *api);
 /* The profile of that AEF in a description; borrowed, or NULL. */
 json_t *ccf_api_profile(const json_t *api, const char *aef_id);
 /*
