@@ -11,24 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* NOT_FOUND: nothing is left. */
-static enum ccf_store_status keep(json_t *api, const json_t *only,
-                                  const json_t *without)
-{
-    json_t *profiles = json_object_get(api, "aefProfiles");
-
-    for (size_t i = json_array_size(profiles); i-- > 0;) {
-        const char *id = json_string_value(
-            json_object_get(json_array_get(profiles, i), "aefId"));
-
-        if (id == NULL || json_object_get(without, id) != NULL
-            || (json_object_size(only) > 0
-                && json_object_get(only, id) == NULL))
-            json_array_remove(profiles, i);
-    }
-    return ccf_api_tidy(api) ? CCF_STORE_OK : CCF_STORE_NOT_FOUND;
-}
-
 enum ccf_store_status ccf_access_see(struct ccf_worker *w,
                                      const struct ccf_asker *who,
                                      const char *api_id, json_t *api)
@@ -39,7 +21,7 @@ enum ccf_store_status ccf_access_see(struct ccf_worker *w,
 
     if (st != CCF_STORE_OK)
         return st;
-    st = keep(api, guard.entry, guard.denied);
+    st = ccf_guard_keep(&guard, api) ? CCF_STORE_OK : CCF_STORE_NOT_FOUND;
     ccf_guard_clear(&guard);
     return st;
 }
@@ -55,8 +37,10 @@ enum ccf_store_status ccf_access_unhide(struct ccf_worker *w,
 
     if (st != CCF_STORE_OK)
         return st;
-    st = keep(api, guard.entry, NULL);
-    *denied = json_incref(guard.denied);
+    *denied = guard.denied;
+    guard.denied = NULL;
+    if (!ccf_guard_keep(&guard, api))
+        st = CCF_STORE_NOT_FOUND;
     ccf_guard_clear(&guard);
     return st;
 }

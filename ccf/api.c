@@ -6,6 +6,7 @@
 #include "ccf.h"
 
 #include "scope.h"
+#include "store_policy.h"
 #include "traits.h"
 
 #include <string.h>
@@ -182,20 +183,6 @@ json_t *ccf_api_profile(const json_t *api, const char *aef_id)
             return profile;
     }
     return NULL;
-}
-
-bool ccf_api_tidy(json_t *api)
-{
-    json_t *active =
-        json_object_get(json_object_get(api, "apiStatus"), "aefIds");
-
-    for (size_t i = json_array_size(active); i-- > 0;) {
-        const char *aef_id = json_string_value(json_array_get(active, i));
-
-        if (aef_id == NULL || ccf_api_profile(api, aef_id) == NULL)
-            json_array_remove(active, i);
-    }
-    return json_array_size(json_object_get(api, "aefProfiles")) > 0;
 }
 
 json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs)

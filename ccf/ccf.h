@@ -88,8 +88,8 @@ struct ccf {
     const char *revoked_file; /* NULL: none */
     size_t psk_seconds, crl_seconds;
     size_t workers, token_seconds, context_seconds, cert_days;
-    size_t discover_max;    /* APIs in one answer */
-    size_t partner_seconds; /* how long a partner's answer is good enough */
+    size_t discover_max;        /* APIs in one answer */
+    size_t partner_seconds;     /* how long a partner's answer is good enough */
     size_t audit_max, log_days; /* entries in an answer; kept: 0 for ever */
     struct capif_credentials cred;
     STACK_OF(X509) * ca_certs;       /* the first is the issuer */
@@ -271,11 +271,6 @@ void ccf_change_no_token(struct ccf_change *c);
 void ccf_api_check(const struct capif_at *api);
 /* The same of one AefProfile. */
 void ccf_profile_check(const struct capif_at *profile);
-/*
- * Profiles were taken out: take their AEFs out of apiStatus, too; false if no
- * profile is left.
- */
-bool ccf_api_tidy(json_t *api);
 /* The same of an InterfaceDescription. */
 void ccf_interface_check(const struct capif_at *interface);
 /* The profile of that AEF in a description; borrowed, or NULL. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "event_rules.h"
 
-#include "policy_visible.h"
+#include "store_policy.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,9 +62,14 @@ static bool same(const char *a, const char *b)
 static bool invoker_may(struct ccf_store *s, const struct kind *kind,
                         const struct ccf_event *e, const char *id)
 {
+    json_t *shown = NULL;
+    bool may;
+
     switch (kind->subject) {
     case AN_API: /* what it would discover */
-        return e->api_id != NULL && ccf_policy_visible(s, e->api_id, id);
+        may = e->api_id != NULL && ccf_policy_shown(s, e, id, &shown);
+        json_decref(shown);
+        return may;
     case AN_INVOKER:
     case ITS_USE:
         return same(e->invoker_id, id);
@@ -97,6 +103,20 @@ bool ccf_event_may_see(struct ccf_store *s, const struct ccf_event *e,
     if (strcmp(who->role, "invoker") == 0)
         return invoker_may(s, kind, e, who->id);
     return provider_may(kind, e, who);
+}
+
+json_t *ccf_event_shown(struct ccf_store *s, const struct ccf_event *e,
+                        const struct ccf_subscriber *who)
+{
+    const struct kind *kind = kind_of(e->name);
+    json_t *shown;
+
+    if (kind != NULL && kind->subject == AN_API
+        && strcmp(who->role, "invoker") == 0) {
+        (void)ccf_policy_shown(s, e, who->id, &shown);
+        return shown;
+    }
+    return json_incref((json_t *)(uintptr_t)e->detail);
 }
 
 /* ---- which ---- */

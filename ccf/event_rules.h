@@ -23,6 +23,12 @@ struct ccf_subscriber {
  */
 bool ccf_event_may_see(struct ccf_store *s, const struct ccf_event *e,
                        const struct ccf_subscriber *who);
+/*
+ * What of its detail he may know, a new reference: an invoker of an API's
+ * description what he would discover.
+ */
+json_t *ccf_event_shown(struct ccf_store *s, const struct ccf_event *e,
+                        const struct ccf_subscriber *who);
 /* Is it subscribed to, and let pass by the event's filter? */
 bool ccf_event_matches(const struct ccf_event *e, const json_t *doc);
 /*

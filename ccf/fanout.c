@@ -107,12 +107,18 @@ static enum ccf_db_status tell(struct ccf_store *s, const struct happened *h,
                                struct ccf_sub_row *sub, int64_t now)
 {
     const struct ccf_subscriber who = ccf_sub_who(sub);
+    struct ccf_event ev = h->ev;
+    enum ccf_db_status st;
+    json_t *shown;
 
     if (sub->expires <= now || sub->doc == NULL || is_older(h, sub)
         || !ccf_event_matches(&h->ev, sub->doc)
         || !ccf_event_may_see(s, &h->ev, &who))
         return CCF_DB_OK;
-    return ccf_report_event(s, sub, &h->ev);
+    ev.detail = shown = ccf_event_shown(s, &h->ev, &who);
+    st = ccf_report_event(s, sub, &ev);
+    json_decref(shown);
+    return st;
 }
 
 /* *looked_at is the number of subscriptions. */
@@ -229,7 +235,7 @@ static void survey_one(struct survey *v, const json_t *item, bool api,
     const char *id = json_string_value(json_array_get(item, 0)), *name;
     json_t *full =
         api ? json_pack("{s:[O]}", "serviceAPIDescriptions", doc) : NULL;
-    const struct ccf_event e = {
+    struct ccf_event e = {
         .name = v->name,
         .api_id = api ? id : NULL,
         .invoker_id = api ? NULL : id,
@@ -237,8 +243,12 @@ static void survey_one(struct survey *v, const json_t *item, bool api,
         .detail = full,
     };
     const struct ccf_subscriber who = ccf_sub_who(&v->sub);
+    bool told =
+        ccf_event_matches(&e, v->sub.doc) && ccf_event_may_see(v->s, &e, &who);
+    json_t *shown = told ? ccf_event_shown(v->s, &e, &who) : NULL;
 
-    if (ccf_event_matches(&e, v->sub.doc) && ccf_event_may_see(v->s, &e, &who)
+    e.detail = shown;
+    if (told
         && (one = ccf_event_detail(
                 &e, ccf_events_has(v->sub.doc, CCF_EVENTS_ENHANCED)))
                != NULL) {
@@ -250,6 +260,7 @@ static void survey_one(struct survey *v, const json_t *item, bool api,
         }
         json_decref(one);
     }
+    json_decref(shown);
     json_decref(full);
 }
 

@@ -2,6 +2,7 @@
 #include "filter.h"
 
 #include "ccf.h"
+#include "store_policy.h"
 #include "traits.h"
 
 #include <event2/http.h>

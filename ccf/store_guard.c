@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *str(const json_t *of, const char *name)
+{
+    return json_string_value(json_object_get(of, name));
+}
+
 static void row_guard(const char *const *columns, void *arg)
 {
     struct ccf_guard *g = arg;
@@ -31,25 +36,45 @@ static const char partner_sql[] =
     " AND e.access = 1)"
     " UNION ALL SELECT 'entry', r.aef_id FROM routing r WHERE r.api_id = $1";
 
-enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
-                                      const char *ccf_id,
-                                      const char *invoker_id,
-                                      struct ccf_guard *out)
+/* ccf_look(), or in a transaction what does not try again by itself. */
+typedef enum ccf_db_status look_fn(struct ccf_store *s, const char *sql,
+                                   const char *const *args, size_t n,
+                                   ccf_db_row_fn *row, void *arg);
+
+static enum ccf_db_status look_once(struct ccf_store *s, const char *sql,
+                                    const char *const *args, size_t n,
+                                    ccf_db_row_fn *row, void *arg)
+{
+    return ccf_db_run(s->db, sql, args, n, row, arg, NULL);
+}
+
+static enum ccf_db_status guard_get(struct ccf_store *s, look_fn *look,
+                                    const char *api_id, const char *ccf_id,
+                                    const char *invoker_id,
+                                    struct ccf_guard *out)
 {
     struct ccf_guard g = { json_object(), json_object() };
     enum ccf_db_status st = CCF_DB_ERROR;
 
     if (g.denied != NULL && g.entry != NULL)
-        st =
-            invoker_id != NULL
-                ? ccf_look(s, invoker_sql, ARGS(ccf_id, invoker_id, api_id),
-                           row_guard, &g)
-                : ccf_look(s, partner_sql, ARGS(api_id, ccf_id), row_guard, &g);
+        st = invoker_id != NULL
+                 ? look(s, invoker_sql, ARGS(ccf_id, invoker_id, api_id),
+                        row_guard, &g)
+                 : look(s, partner_sql, ARGS(api_id, ccf_id), row_guard, &g);
     if (st == CCF_DB_OK)
         *out = g;
     else
         ccf_guard_clear(&g);
-    return ccf_status_of(st);
+    return st;
+}
+
+enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
+                                      const char *ccf_id,
+                                      const char *invoker_id,
+                                      struct ccf_guard *out)
+{
+    return ccf_status_of(
+        guard_get(s, ccf_look, api_id, ccf_id, invoker_id, out));
 }
 
 void ccf_guard_clear(struct ccf_guard *guard)
@@ -57,20 +82,6 @@ void ccf_guard_clear(struct ccf_guard *guard)
     json_decref(guard->denied);
     json_decref(guard->entry);
     guard->denied = guard->entry = NULL;
-}
-
-/* ---- the end of what they are of ---- */
-
-static void row_pair(const char *const *columns, void *arg)
-{
-    json_array_append_new(arg,
-                          json_pack("{s:s, s:s, s:s}", "what", columns[0],
-                                    "aefId", columns[1], "group", columns[2]));
-}
-
-static const char *str(const json_t *of, const char *name)
-{
-    return json_string_value(json_object_get(of, name));
 }
 
 bool ccf_api_serves(const json_t *api, const char *aef_id)
@@ -85,6 +96,81 @@ bool ccf_api_serves(const json_t *api, const char *aef_id)
             return true;
     }
     return false;
+}
+
+bool ccf_api_tidy(json_t *api)
+{
+    json_t *active =
+        json_object_get(json_object_get(api, "apiStatus"), "aefIds");
+
+    for (size_t i = json_array_size(active); i-- > 0;) {
+        const char *aef_id = json_string_value(json_array_get(active, i));
+
+        if (aef_id == NULL || !ccf_api_serves(api, aef_id))
+            json_array_remove(active, i);
+    }
+    return json_array_size(json_object_get(api, "aefProfiles")) > 0;
+}
+
+bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api)
+{
+    json_t *profiles = json_object_get(api, "aefProfiles");
+
+    for (size_t i = json_array_size(profiles); i-- > 0;) {
+        const char *id = str(json_array_get(profiles, i), "aefId");
+
+        if (id == NULL || json_object_get(guard->denied, id) != NULL
+            || (json_object_size(guard->entry) > 0
+                && json_object_get(guard->entry, id) == NULL))
+            json_array_remove(profiles, i);
+    }
+    return ccf_api_tidy(api);
+}
+
+/* false: nothing is left, or that can't be told. */
+static bool shown_api(struct ccf_store *s, const char *api_id,
+                      const char *invoker_id, json_t *api)
+{
+    const char *ccf_id = str(api, "ccfId");
+    struct ccf_guard guard;
+    bool left;
+
+    if (guard_get(s, look_once, api_id, ccf_id != NULL ? ccf_id : "",
+                  invoker_id, &guard)
+        != CCF_DB_OK)
+        return false;
+    left = ccf_guard_keep(&guard, api);
+    ccf_guard_clear(&guard);
+    return left;
+}
+
+bool ccf_policy_shown(struct ccf_store *s, const struct ccf_event *e,
+                      const char *invoker_id, json_t **detail)
+{
+    json_t *list;
+
+    *detail = json_deep_copy(e->detail);
+    list = json_object_get(*detail, "serviceAPIDescriptions");
+    if (e->group_id == NULL || list == NULL) /* a partner has seen to it */
+        return true;
+    for (size_t i = json_array_size(list); i-- > 0;)
+        if (e->api_id == NULL
+            || !shown_api(s, e->api_id, invoker_id, json_array_get(list, i)))
+            json_array_remove(list, i);
+    if (json_array_size(list) > 0)
+        return true;
+    json_decref(*detail);
+    *detail = NULL;
+    return false;
+}
+
+/* ---- the end of what they are of ---- */
+
+static void row_pair(const char *const *columns, void *arg)
+{
+    json_array_append_new(arg,
+                          json_pack("{s:s, s:s, s:s}", "what", columns[0],
+                                    "aefId", columns[1], "group", columns[2]));
 }
 
 enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_policy.h"
 
-#include "event.h"
-
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,6 +10,7 @@
 #ifndef CCF_STORE_POLICY_H
 #define CCF_STORE_POLICY_H
 
+#include "event.h"
 #include "store_tx.h"
 
 /* apiInvokerId in a policy: of an own invoker, or of a partner's with it. */
@@ -70,6 +71,8 @@ enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
                                       const char *invoker_id,
                                       struct ccf_guard *out);
 void ccf_guard_clear(struct ccf_guard *guard);
+/* Take out what it leaves nothing of; false if no profile stays. */
+bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api);
 
 /* ---- in transactions ---- */
 
@@ -80,6 +83,18 @@ enum ccf_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
                                     const char *aef_id, const char *group_id);
 /* Has the API a profile of that AEF?  NULL has none. */
 bool ccf_api_serves(const json_t *api, const char *aef_id);
+/*
+ * Profiles were taken out: take their AEFs out of apiStatus, too; false if no
+ * profile is left.
+ */
+bool ccf_api_tidy(json_t *api);
+/*
+ * May an own invoker know of an event of an API, and what of its detail?  Of
+ * its description, the profiles that it would discover.  *detail is a new
+ * reference, or NULL as e's may be.
+ */
+bool ccf_policy_shown(struct ccf_store *s, const struct ccf_event *e,
+                      const char *invoker_id, json_t **detail);
 
 /* An API has changed, or is gone: so do the policies that it has left. */
 enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
