@@ -34,9 +34,17 @@ static void reply(struct capif_req *req, json_t *doc)
     capif_reply_json(req, 200, doc);
 }
 
+static void note(const struct inspection *in, const char *active,
+                 const char *why)
+{
+    capif_log("token-introspected", "aef", in->aef_id, "jti",
+              capif_claim(in->jws.claims, "jti"), "active", active, "why", why,
+              NULL);
+}
+
 static void inactive(struct inspection *in, const char *why)
 {
-    capif_log("token-inactive", "aef", in->aef_id, "why", why, NULL);
+    note(in, "no", why);
     reply(in->req, json_pack("{s:b}", "active", 0));
 }
 
@@ -52,6 +60,7 @@ static void active(struct inspection *in)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if ((claim = json_object_get(in->jws.claims, names[i])) != NULL)
             json_object_set(doc, names[i], claim);
+    note(in, "yes", NULL);
     reply(in->req, doc);
 }
 

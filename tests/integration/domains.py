@@ -11,6 +11,7 @@ import json
 import os
 import random
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import tempfile
 import threading
 import urllib.parse
 
+import third as third_domain
 from tap import main
 from wire import (DIED, Answer, ForeignCa, Https, b64, changed, https, jws,
                   jws_hmac, jws_parts, make_csr, make_key, read, run, unb64,
@@ -204,14 +206,14 @@ class Provider:
 
 # ---- both domains ----------------------------------------------------------
 
-def six_ports():
-    """The first of six consecutive free ports, below the ephemeral ones."""
-    first = list(range(20000, 32000, 6))
+def free_ports(n):
+    """The first of n consecutive free ports, below the ephemeral ones."""
+    first = list(range(20000, 32000, n))
     random.shuffle(first)
     for base in first:
         held = []
         try:
-            for port in range(base, base + 6):
+            for port in range(base, base + n):
                 held.append(socket.socket())
                 held[-1].bind(('127.0.0.1', port))
             return base
@@ -224,12 +226,14 @@ def six_ports():
 
 
 class Domains:
-    def __init__(self):
+    """Domains A and B; with third, a CCF-C that has an agreement with A."""
+
+    def __init__(self, third=False):
         self.top = tempfile.mkdtemp(prefix='capif-it-')
         self.dir, self.extra = self.top + '/qs', self.top + '/extra'
         os.mkdir(self.extra)
         self.children = {}
-        self.base = six_ports()
+        self.base = free_ports(7 if third else 6)
         self.control, self.service, self.backend = (self.base + i
                                                     for i in (3, 4, 5))
         self.a = Ccf(self, 'a', self.base + 1)
@@ -244,6 +248,9 @@ class Domains:
                 check=False)
         if done.returncode != 0:
             raise AssertionError(read(self.top + '/quickstart.log'))
+        if third:
+            self.c = Ccf(self, 'c', self.base + 6)
+            third_domain.make(self)
 
     def stop(self):
         for name in list(self.children):
@@ -301,6 +308,11 @@ class Domains:
             headers['Authorization'] = 'Bearer ' + token
         return https(self.aef_name, self.service, self.b.ca, method, path,
                      who, headers=headers, **kw)
+
+    def log(self, name):
+        """What the daemon has logged: dicts of its lines."""
+        return [dict(x.split('=', 1) for x in shlex.split(line) if '=' in x)
+                for line in read('%s/%s/log' % (self.dir, name)).splitlines()]
 
     # -- daemons: ccf-a, ccf-b, aef-b, backend, and the agents hsmd-ccf-a,
     # hsmd-ccf-b, hsmd-aef-b --

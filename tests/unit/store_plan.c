@@ -132,6 +132,7 @@ static void server_plan(const char *sql)
              "EXPLAIN EXECUTE p(%s)",
              sql, range ? "custom" : "generic", args);
     plan = cluster_sql(store_place, text);
+    /* ON CONFLICT finds its row by the index that has the conflict. */
     if (strstr(plan, "Seq Scan") != NULL
         || (strstr(plan, "Index Cond") == NULL
             && strstr(plan, "Conflict Arbiter Indexes") == NULL))
