@@ -220,22 +220,56 @@ static void on_partner(const struct capif_answer *a, void *arg)
         conclude(neg);
 }
 
+/*
+ * Of an invoker's methods, those that the agreement has: the partner may have
+ * another idea of it, and choose what would be of no use.
+ */
+static json_t *agreed_methods(const struct ccf *ccf,
+                              const struct ccf_wish *wish)
+{
+    json_t *list = json_array();
+
+    for (const char *const *p = wish->pref; *p != NULL; p++)
+        if (capif_list_has(wish->at->methods, *p)
+            && (ccf->kek_uri != NULL || strcmp(*p, "PSK") != 0))
+            json_array_append_new(list, json_string(*p));
+    return list;
+}
+
+/* Before any partner is asked: is there a method to ask this one about? */
+static void check_methods(struct negotiation *neg, const struct ccf_wish *wish)
+{
+    struct ccf_refusal no = { .status = 403,
+                              .cause = "SECURITY_METHOD_NOT_SUPPORTED" };
+    json_t *methods = agreed_methods(neg->w->ccf, wish);
+    size_t used;
+
+    snprintf(no.why, sizeof(no.why), "agreed with %s:", wish->at->ccf_id);
+    for (const char *const *m = wish->at->methods; *m != NULL; m++) {
+        used = strlen(no.why);
+        snprintf(no.why + used, sizeof(no.why) - used, " %s", *m);
+    }
+    if (json_array_size(methods) == 0)
+        note(neg, &no);
+    json_decref(methods);
+}
+
 /* Step 4: pass on what is in one partner's domain. */
 static void ask(struct negotiation *neg, const struct ccf_partner *partner)
 {
     static const struct ccf_refusal failed = { 500, NULL, "see the log" };
     struct part *part = calloc(1, sizeof(*part));
-    json_t *list = json_array(), *body, *from, *info;
+    json_t *list = json_array(), *body;
     char path[128], callback[URI_MAX];
 
     for (size_t i = 0; i < neg->n; i++) {
         if (neg->wishes[i].at != partner)
             continue;
-        from = json_array_get(json_object_get(neg->doc, "securityInfo"), i);
-        info = json_pack("{s:O, s:s, s:s}", "prefSecurityMethods",
-                         json_object_get(from, "prefSecurityMethods"), "apiId",
-                         neg->wishes[i].api_id, "aefId", neg->wishes[i].aef_id);
-        json_array_append_new(list, info);
+        json_array_append_new(
+            list,
+            json_pack("{s:o, s:s, s:s}", "prefSecurityMethods",
+                      agreed_methods(neg->w->ccf, &neg->wishes[i]), "apiId",
+                      neg->wishes[i].api_id, "aefId", neg->wishes[i].aef_id));
     }
     snprintf(path, sizeof(path), "/capif-security/v1/trustedInvokers/%s",
              neg->invoker_id);
@@ -272,6 +306,7 @@ static void negotiate(struct negotiation *neg,
             note(neg, &no);
         } else if (neg->wishes[i].at != NULL) {
             foreign = true;
+            check_methods(neg, &neg->wishes[i]);
         } else {
             neg->entries[i] = ccf_wish_choose(w, &neg->wishes[i], partner, &no);
             if (neg->entries[i] == NULL)
