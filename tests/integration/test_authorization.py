@@ -59,11 +59,10 @@ def tearDownModule():
 def ccf_certificate(ccf, ccf_id):
     """A certificate of a CCF whose key is not in a token."""
     m = Member(ccf)
-    name = ccf.name
     domains.run(domains.BUILD + '/tools/capif-hsm', 'cert', '--key', m.key,
                 '--ca-cert', ccf.ca, '--ca-key',
                 'pkcs11:object=ca;type=private', '--ccf-id', ccf_id,
-                '--out', m.crt, env=d.env(name))
+                '--out', m.crt, env=ccf.env())
     return m
 
 
@@ -98,7 +97,7 @@ keyUsage = critical,digitalSignature
                 '-cert', ccf.ca, '-keyfile',
                 'pkcs11:object=ca;type=private', '-in', m.dir + '/csr',
                 '-startdate', begin, '-enddate', end, '-out', m.crt, '-notext',
-                env=dict(d.env(ccf.name), OPENSSL_CONF=m.dir + '/ca.cnf'))
+                env=dict(ccf.env(), OPENSSL_CONF=m.dir + '/ca.cnf'))
     return m
 
 
