@@ -149,12 +149,14 @@ const struct ccf_partner *ccf_partner_by_url(const struct ccf *ccf,
                                              const char *url);
 
 /*
- * The peer as an invoker of a partner's domain, under that partner's CA.  For
- * the token end-point, where that is worth something together with the
- * partner's word; to all others, ccf_who() says that it is nobody.
+ * The peer as an invoker of a partner's domain, under that partner's CA, and
+ * not on its CRL (CCF_STORE_GONE).  For the token end-point, where that is
+ * worth something together with the partner's word; to all others, ccf_who()
+ * says that it is nobody.
  */
-bool ccf_foreign_invoker(const struct capif_req *req, struct ccf_worker *w,
-                         struct capif_identity *out);
+enum ccf_store_status ccf_foreign_invoker(const struct capif_req *req,
+                                          struct ccf_worker *w,
+                                          struct capif_identity *out);
 
 /* prefix and 16 random hexadecimal digits. */
 bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1]);

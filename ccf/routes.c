@@ -132,14 +132,15 @@ static unsigned who_of_own(struct ccf_worker *w, X509 *cert)
     return 1u << w->peer.role;
 }
 
-static enum ccf_store_status revoked_there(struct ccf_worker *w,
-                                           const struct ccf_partner *p,
-                                           STACK_OF(X509) * chain)
+/* Of a partner's CRL: CCF_STORE_GONE, and a line in the log, if it is on it. */
+static enum ccf_store_status not_revoked(struct ccf_worker *w,
+                                         const struct ccf_partner *p,
+                                         STACK_OF(X509) * chain)
 {
-    /* The anchor of a chain of one is its own CA. */
-    X509 *ca = sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0);
-    enum ccf_store_status st =
-        ccf_revoked_there(w, p->ccf_id, ca, sk_X509_value(chain, 0));
+    /* An anchor of a chain of one is itself its CA. */
+    enum ccf_store_status st = ccf_revoked_there(
+        w, p->ccf_id, sk_X509_value(chain, sk_X509_num(chain) > 1 ? 1 : 0),
+        sk_X509_value(chain, 0));
 
     if (st == CCF_STORE_GONE)
         capif_log("certificate-revoked", "partner", p->ccf_id, NULL);
@@ -151,16 +152,15 @@ static unsigned who_of_partner(struct ccf_worker *w,
                                const struct ccf_partner *p,
                                STACK_OF(X509) * chain)
 {
-    X509 *cert = sk_X509_value(chain, 0);
     enum ccf_store_status st;
 
-    if (X509_check_host(cert, p->ccf_id, 0,
+    if (X509_check_host(sk_X509_value(chain, 0), p->ccf_id, 0,
                         X509_CHECK_FLAG_NO_WILDCARDS
                             | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
                         NULL)
         != 1)
         return 0;
-    st = revoked_there(w, p, chain);
+    st = not_revoked(w, p, chain);
     if (st != CCF_STORE_OK)
         return st == CCF_STORE_GONE ? 0 : CAPIF_WHO_UNKNOWN;
     w->peer.role = CAPIF_CCF;
@@ -199,19 +199,21 @@ unsigned ccf_who(const struct capif_req *req, void *app)
     return who;
 }
 
-bool ccf_foreign_invoker(const struct capif_req *req, struct ccf_worker *w,
-                         struct capif_identity *out)
+enum ccf_store_status ccf_foreign_invoker(const struct capif_req *req,
+                                          struct ccf_worker *w,
+                                          struct capif_identity *out)
 {
     SSL *ssl = capif_req_ssl(req);
     STACK_OF(X509) *chain = ssl != NULL ? SSL_get0_verified_chain(ssl) : NULL;
     const struct ccf_partner *p;
 
     if (chain == NULL || w->peer_thumbprint[0] == '\0') /* see ccf_who() */
-        return false;
+        return CCF_STORE_NOT_FOUND;
     p = partner_of_anchor(w->ccf, sk_X509_value(chain, sk_X509_num(chain) - 1));
-    return p != NULL && capif_cert_identity(sk_X509_value(chain, 0), out)
-           && out->role == CAPIF_INVOKER && strcmp(out->ccf_id, p->ccf_id) == 0
-           && revoked_there(w, p, chain) == CCF_STORE_OK;
+    if (p == NULL || !capif_cert_identity(sk_X509_value(chain, 0), out)
+        || out->role != CAPIF_INVOKER || strcmp(out->ccf_id, p->ccf_id) != 0)
+        return CCF_STORE_NOT_FOUND;
+    return not_revoked(w, p, chain);
 }
 
 bool ccf_make_id(const char *prefix, char out[CAPIF_ID_MAX + 1])

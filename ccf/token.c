@@ -274,14 +274,20 @@ static void by_credentials(struct capif_req *req, struct ccf_worker *w,
 }
 
 /* An assertion of a partner's counts with its invoker's own certificate. */
-static bool client_of(struct capif_req *req, struct ccf_worker *w,
-                      const char *grant_type, struct ccf_client *out)
+static enum ccf_store_status client_of(struct capif_req *req,
+                                       struct ccf_worker *w,
+                                       const char *grant_type,
+                                       struct ccf_client *out)
 {
+    if (capif_req_who(req) == CAPIF_WHO_UNKNOWN)
+        return CCF_STORE_ERROR;
     out->who = w->peer;
     strcpy(out->thumbprint, w->peer_thumbprint);
-    return w->peer.role == CAPIF_INVOKER
-           || (w->peer.role == CAPIF_NOBODY && is(grant_type, CCF_JWT_BEARER)
-               && ccf_foreign_invoker(req, w, &out->who));
+    if (w->peer.role == CAPIF_INVOKER)
+        return CCF_STORE_OK;
+    return w->peer.role == CAPIF_NOBODY && is(grant_type, CCF_JWT_BEARER)
+               ? ccf_foreign_invoker(req, w, &out->who)
+               : CCF_STORE_NOT_FOUND;
 }
 
 static bool agrees(const char *id, const struct ccf_client *client)
@@ -294,6 +300,7 @@ void ccf_post_token(struct capif_req *req, void *app)
     struct ccf_worker *w = app;
     const char *grant_type;
     struct ccf_client client;
+    enum ccf_store_status st;
 
     if (!capif_req_form(req)) {
         ccf_oauth_refuse(req, 400, "invalid_request",
@@ -301,9 +308,10 @@ void ccf_post_token(struct capif_req *req, void *app)
         return;
     }
     grant_type = capif_req_query(req, "grant_type");
-    if (capif_req_who(req) == CAPIF_WHO_UNKNOWN)
-        ccf_reply_store(req, CCF_STORE_ERROR);
-    else if (!client_of(req, w, grant_type, &client))
+    st = client_of(req, w, grant_type, &client);
+    if (st == CCF_STORE_ERROR)
+        ccf_reply_store(req, st);
+    else if (st != CCF_STORE_OK)
         ccf_oauth_refuse(req, 401, "invalid_client",
                          "an invoker's certificate is needed");
     else if (grant_type == NULL)

@@ -299,6 +299,23 @@ class Exchange(unittest.TestCase):
                                          if method == 'PUT' else None).status,
                              status)
 
+    def test_invoker_whose_certificate_a_has_revoked(self):
+        who = d.a.onboard().negotiate()
+        text = assertion(who)
+        a = who.request('DELETE', '/api-invoker-management/v1/'
+                        'onboardedInvokers/' + who.onboarding)
+        self.assertEqual(a.status, 204, a)
+        undo = d.reconfigure('ccf-b', '[ccf]\n', '[ccf]\ncrl-interval = 1\n')
+        try:
+            end = time.monotonic() + 20
+            while (a := exchange(text, who)).status != 401:
+                self.assertIn(a.status, (200, 400), a)  # no CRL yet
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.1)
+        finally:
+            undo()
+        self.refused(a, 'invalid_client', 401)
+
     def test_malformed_requests(self):
         self.refused(exchange(None), 'invalid_request')
         self.refused(exchange(assertion(), grant_type='x'), 'invalid_client',
