@@ -67,6 +67,7 @@ struct ccf_partner {
     size_t jwks_interval;
     const char *const *aefs; /* ids of AEFs, theirs and ours, that it names */
     const char *const *methods;
+    bool publish; /* tell it of what is shared with it */
     struct ccf_transports transports;
     STACK_OF(X509) * ca_certs;
     json_t *jwks; /* of the file, or NULL; see ccf_keys_of() */
@@ -103,6 +104,7 @@ struct ccf {
     SSL_CTX *tls;
     struct ccf_partner partners[CCF_PARTNERS_MAX];
     size_t n_partners;
+    struct ccf_domain domain; /* the same for the store */
 };
 
 /* What a partner was asked, and when that is to be asked again. */

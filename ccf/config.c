@@ -85,6 +85,8 @@ static const struct capif_opt partner_options[] = {
       NULL },
     { "methods", CAPIF_OPT_LIST, offsetof(struct ccf_partner, methods),
       "PKI,OAUTH", 0, 0, METHODS },
+    { "publish", CAPIF_OPT_BOOL, offsetof(struct ccf_partner, publish), "yes",
+      0, 0, NULL },
     { "transport", CAPIF_OPT_LIST,
       offsetof(struct ccf_partner, transports.option), "", 0, 0, NULL },
     { .name = NULL },
@@ -294,6 +296,20 @@ static bool lists_ok(const struct ccf *ccf)
     return true;
 }
 
+/* What of it the store has to know. */
+static void set_domain(struct ccf *ccf)
+{
+    struct ccf_domain *d = &ccf->domain;
+
+    d->ccf_id = ccf->ccf_id;
+    d->url = ccf->url;
+    for (d->n = 0; d->n < ccf->n_partners; d->n++)
+        d->list[d->n] = (struct ccf_neighbour){ ccf->partners[d->n].ccf_id,
+                                                ccf->partners[d->n].url,
+                                                ccf->partners[d->n].aefs,
+                                                ccf->partners[d->n].publish };
+}
+
 static bool load(struct ccf *ccf, const char *path, const struct ccf *was)
 {
     const char *const *sections;
@@ -310,6 +326,7 @@ static bool load(struct ccf *ccf, const char *path, const struct ccf *was)
     for (; *sections != NULL; sections++)
         if (!load_partner(ccf, *sections))
             return false;
+    set_domain(ccf);
     if (!load_transports(ccf, "ccf", ccf->ccf_id, ccf->ca_certs,
                          &ccf->transports))
         return false;

@@ -50,6 +50,7 @@ static struct ccf_worker *worker_new(struct event_base *base, struct ccf *ccf)
         worker_stop(w);
         return NULL;
     }
+    ccf_store_domain(w->store, &w->ccf->domain);
     return w;
 }
 
@@ -123,6 +124,7 @@ static void adopt(void *worker, void *arg)
 
     ccf_let_go(w->ccf);
     w->ccf = ccf_hold(app->ccf);
+    ccf_store_domain(w->store, &w->ccf->domain);
     memset(w->keys_due, 0, sizeof(w->keys_due)); /* by partners' numbers */
     capif_client_renew(w->client);
     if (w->server != NULL)

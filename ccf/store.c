@@ -173,6 +173,29 @@ static const char *const migrations[][12] = {
         "CREATE INDEX log_key_by_expiry ON log_key (expires)",
         NULL,
     },
+    {
+        /* what is revoked, and for whom; '': a PSK of before */
+        "ALTER TABLE psk ADD COLUMN ccf_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE psk ADD COLUMN invoker_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE psk ADD COLUMN aef_id TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX psk_by_invoker ON psk (ccf_id, invoker_id, aef_id)",
+        "CREATE INDEX context_by_expiry ON context (expires)",
+        "CREATE TABLE context_entry (aef_ccf_id TEXT NOT NULL,"
+        " aef_id TEXT NOT NULL, ccf_id TEXT NOT NULL,"
+        " invoker_id TEXT NOT NULL,"
+        " PRIMARY KEY (aef_ccf_id, aef_id, ccf_id, invoker_id),"
+        " FOREIGN KEY (ccf_id, invoker_id)"
+        " REFERENCES context (ccf_id, invoker_id) ON DELETE CASCADE)",
+        "CREATE INDEX context_entry_by_invoker"
+        " ON context_entry (ccf_id, invoker_id)",
+        "CREATE TABLE revocation (ccf_id TEXT NOT NULL,"
+        " invoker_id TEXT NOT NULL, aef_id TEXT NOT NULL,"
+        " api_name TEXT NOT NULL, at BIGINT NOT NULL,"
+        " expires BIGINT NOT NULL,"
+        " PRIMARY KEY (ccf_id, invoker_id, aef_id, api_name))",
+        "CREATE INDEX revocation_by_expiry ON revocation (expires)",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 
@@ -474,6 +497,11 @@ struct ccf_store *ccf_store_open(const char *where)
         return NULL;
     }
     return s;
+}
+
+void ccf_store_domain(struct ccf_store *s, const struct ccf_domain *domain)
+{
+    s->domain = domain;
 }
 
 void ccf_store_close(struct ccf_store *s)

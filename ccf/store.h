@@ -31,9 +31,26 @@ enum ccf_store_status {
 
 struct ccf_store;
 
+/* Another domain's CCF, as far as the store has to tell it of changes. */
+struct ccf_neighbour {
+    const char *ccf_id, *url;
+    const char *const *aefs; /* the agreement's */
+    bool publish;            /* whether it is told of APIs */
+};
+
+#define CCF_NEIGHBOURS_MAX 16
+
+struct ccf_domain {
+    const char *ccf_id, *url; /* ours */
+    struct ccf_neighbour list[CCF_NEIGHBOURS_MAX];
+    size_t n;
+};
+
 /* Open, and bring the schema up to date; NULL and a log line if that fails. */
 struct ccf_store *ccf_store_open(const char *where);
 void ccf_store_close(struct ccf_store *s);
+/* Whose store it is, borrowed from now on; NULL, as at first: tell nobody. */
+void ccf_store_domain(struct ccf_store *s, const struct ccf_domain *domain);
 
 /*
  * Notices that the next change gives rise to, whatever it is: they are added

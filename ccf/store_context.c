@@ -96,6 +96,13 @@ enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
 
 /* ---- PSKs ---- */
 
+static const char *text_of(const json_t *doc, const char *name)
+{
+    const char *text = json_string_value(json_object_get(doc, name));
+
+    return text != NULL ? text : "";
+}
+
 enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
                                         time_t expires, const char *kek,
                                         const json_t *doc)
@@ -107,8 +114,13 @@ enum ccf_store_status ccf_store_psk_add(struct ccf_store *s, const char *psk_id,
     ccf_seconds(expires, exp);
     ccf_forget(s, "DELETE FROM psk WHERE expires <= $1");
     if (text != NULL)
-        st = ccf_change_one(s, "INSERT INTO psk VALUES ($1, $2, $3, $4)",
-                            ARGS(psk_id, exp, text, kek));
+        st = ccf_change_one(s,
+                            "INSERT INTO psk (psk_id, expires, doc, kek,"
+                            " ccf_id, invoker_id, aef_id)"
+                            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                            ARGS(psk_id, exp, text, kek, text_of(doc, "ccfId"),
+                                 text_of(doc, "apiInvokerId"),
+                                 text_of(doc, "aefId")));
     free(text);
     return st;
 }

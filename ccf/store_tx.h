@@ -17,6 +17,7 @@ struct ccf_store {
     struct ccf_db *db;
     const struct ccf_notice *owed; /* ccf_store_owe() */
     size_t n_owed;
+    const struct ccf_domain *domain; /* or NULL */
 };
 
 /* Arguments of a statement, and how many. */
