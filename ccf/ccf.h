@@ -552,7 +552,7 @@ capif_handler ccf_get_discover;
 capif_handler ccf_get_policy, ccf_put_policy, ccf_delete_policy;
 capif_handler ccf_get_routing, ccf_put_routing, ccf_delete_routing;
 capif_handler ccf_put_context, ccf_update_context, ccf_get_context,
-    ccf_delete_context;
+    ccf_delete_context, ccf_revoke_context, ccf_post_notification;
 capif_handler ccf_post_token;
 capif_handler ccf_get_jwks, ccf_get_metadata;
 capif_handler ccf_post_introspect;

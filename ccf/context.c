@@ -404,18 +404,3 @@ void ccf_get_context(struct capif_req *req, void *app)
                      asker != NULL ? &asker->transports : &w->ccf->transports);
     }
 }
-
-void ccf_delete_context(struct capif_req *req, void *app)
-{
-    struct ccf_worker *w = app;
-    enum ccf_store_status st;
-    const char *ccf_id;
-
-    if (!ccf_context_whose(req, w, &ccf_id))
-        return;
-    st = ccf_store_context_delete(w->store, ccf_id, capif_req_param(req, 0));
-    if (st == CCF_STORE_OK)
-        capif_reply_empty(req, 204);
-    else
-        ccf_reply_store(req, st);
-}

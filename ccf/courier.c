@@ -22,6 +22,7 @@
 #define ANSWER_MAX 65536
 #define FIRST_MS   250 /* before the second attempt; then twice that, ... */
 #define LONGEST_MS 60000
+#define AMONG_MS   1000 /* the same to AEFs and partners: revocations wait */
 
 /* A lane that we hold. */
 struct lane {

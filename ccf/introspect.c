@@ -8,6 +8,7 @@
 #include "ccf.h"
 
 #include "log.h"
+#include "store_revoke.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,25 +65,14 @@ static void active(struct inspection *in)
     reply(in->req, doc);
 }
 
-/*
- * Is there a revocation of this invoker's tokens for an API of the AEF, at or
- * after the time when this one was issued?  The only place that asks.
- */
-static enum ccf_store_status revoked(struct inspection *in,
-                                     const char *api_name, bool *is)
-{
-    (void)in;
-    (void)api_name;
-    *is = false;
-    return CCF_STORE_OK;
-}
-
 /* All of the scope that concerns the AEF must be as it was negotiated. */
 static enum ccf_store_status scope_holds(struct inspection *in,
                                          const char **why)
 {
     enum ccf_store_status st = ccf_scope_granted(
         in->w, &in->invoker, in->w->ccf->ccf_id, &in->granted);
+    const time_t iat =
+        (time_t)json_integer_value(json_object_get(in->jws.claims, "iat"));
     bool any = false, is = false;
 
     if (st != CCF_STORE_OK)
@@ -96,7 +86,10 @@ static enum ccf_store_status scope_holds(struct inspection *in,
         any = true;
         if (!capif_scope_has(&in->granted, aef_id, name))
             *why = "not in the security context";
-        else if ((st = revoked(in, name, &is)) == CCF_STORE_OK && is)
+        else
+            st = ccf_store_revoked(in->w->store, &in->invoker, aef_id, name,
+                                   iat, &is);
+        if (is)
             *why = "revoked";
     }
     if (!any)

@@ -75,7 +75,11 @@ const struct capif_route ccf_routes[] = {
     { "GET", "/capif-security/v1/trustedInvokers/{}", 0,
       CCF_FROM_AEF | CCF_FROM_PARTNER, ccf_get_context },
     { "DELETE", "/capif-security/v1/trustedInvokers/{}", 0,
-      CCF_FROM_INVOKER | CCF_FROM_PARTNER, ccf_delete_context },
+      CCF_FROM_INVOKER | CCF_FROM_AEF | CCF_FROM_PARTNER, ccf_delete_context },
+    { "POST", "/capif-security/v1/trustedInvokers/{}/delete", SMALL,
+      CCF_FROM_AEF | CCF_FROM_PARTNER, ccf_revoke_context },
+    { "POST", "/capif-security/v1/notifications", SMALL, CCF_FROM_PARTNER,
+      ccf_post_notification }, /* where partners are told to send them */
     { "POST", "/capif-security/v1/securities/{}/token", SMALL, 0,
       ccf_post_token }, /* errors of RFC 6749, so it looks for itself */
     { "POST", "/oauth/token", SMALL, 0, ccf_post_token }, /* the same */

@@ -180,14 +180,6 @@ static const char *const migrations[][12] = {
         "ALTER TABLE psk ADD COLUMN aef_id TEXT NOT NULL DEFAULT ''",
         "CREATE INDEX psk_by_invoker ON psk (ccf_id, invoker_id, aef_id)",
         "CREATE INDEX context_by_expiry ON context (expires)",
-        "CREATE TABLE context_entry (aef_ccf_id TEXT NOT NULL,"
-        " aef_id TEXT NOT NULL, ccf_id TEXT NOT NULL,"
-        " invoker_id TEXT NOT NULL,"
-        " PRIMARY KEY (aef_ccf_id, aef_id, ccf_id, invoker_id),"
-        " FOREIGN KEY (ccf_id, invoker_id)"
-        " REFERENCES context (ccf_id, invoker_id) ON DELETE CASCADE)",
-        "CREATE INDEX context_entry_by_invoker"
-        " ON context_entry (ccf_id, invoker_id)",
         "CREATE TABLE revocation (ccf_id TEXT NOT NULL,"
         " invoker_id TEXT NOT NULL, aef_id TEXT NOT NULL,"
         " api_name TEXT NOT NULL, at BIGINT NOT NULL,"

@@ -195,9 +195,6 @@ enum ccf_store_status ccf_store_context_get(struct ccf_store *s,
                                             const char *ccf_id,
                                             const char *invoker_id,
                                             json_t **doc);
-enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
-                                               const char *ccf_id,
-                                               const char *invoker_id);
 
 /*
  * PSKs by id, with what they are derived from: {"ccfId", "apiInvokerId",

@@ -2,12 +2,13 @@
 /*
  * Security contexts, and the PSKs in them.
  */
-#include "store_tx.h"
+#include "store_revoke.h"
 
 #include <stdlib.h>
 
 struct context {
-    const char *ccf_id, *invoker_id, *expires, *doc;
+    const char *ccf_id, *invoker_id, *expires, *text;
+    const json_t *doc;
     bool own;
 };
 
@@ -27,11 +28,13 @@ static enum ccf_db_status work_context_put(struct ccf_store *s,
     if (st == CCF_DB_OK && c->own && !member)
         return CCF_DB_NOT_FOUND;
     if (st == CCF_DB_OK)
+        st = ccf_revoke_dropped(s, c->ccf_id, c->invoker_id, c->doc);
+    if (st == CCF_DB_OK)
         st = ccf_run(s,
                      "INSERT INTO context VALUES ($1, $2, $3, $4)"
                      " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
                      " SET expires = excluded.expires, doc = excluded.doc",
-                     ARGS(c->ccf_id, c->invoker_id, c->expires, c->doc));
+                     ARGS(c->ccf_id, c->invoker_id, c->expires, c->text));
     return st;
 }
 
@@ -42,10 +45,11 @@ static enum ccf_store_status context_put(struct ccf_store *s,
 {
     char *text = json_dumps(doc, JSON_COMPACT);
     char exp[24];
-    const struct context c = { ccf_id, invoker_id, exp, text, own };
+    const struct context c = { ccf_id, invoker_id, exp, text, doc, own };
     enum ccf_store_status st = CCF_STORE_ERROR;
 
     ccf_seconds(expires, exp);
+    ccf_forget(s, "DELETE FROM context WHERE expires <= $1");
     if (text != NULL)
         st = ccf_transact(s, work_context_put, &c);
     free(text);
@@ -82,16 +86,6 @@ enum ccf_store_status ccf_store_context_get(struct ccf_store *s,
                    " AND invoker_id = $2"
                    " AND expires > $3",
                    ARGS(ccf_id, invoker_id, now), doc);
-}
-
-enum ccf_store_status ccf_store_context_delete(struct ccf_store *s,
-                                               const char *ccf_id,
-                                               const char *invoker_id)
-{
-    return ccf_change_one(s,
-                          "DELETE FROM context WHERE ccf_id = $1"
-                          " AND invoker_id = $2",
-                          ARGS(ccf_id, invoker_id));
 }
 
 /* ---- PSKs ---- */

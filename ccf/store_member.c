@@ -2,6 +2,7 @@
 #include "event.h"
 #include "store_crl.h"
 #include "store_policy.h"
+#include "store_revoke.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,10 +157,7 @@ static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
         st =
             ccf_run(s, "DELETE FROM grp WHERE id = $1", ARGS(o->onboarding_id));
     if (st == CCF_DB_OK)
-        st = ccf_run(s,
-                     "DELETE FROM context WHERE ccf_id = $1 AND"
-                     " invoker_id = $2",
-                     ARGS(o->who->ccf_id, o->who->id));
+        st = ccf_revoke_all(s, o->who->ccf_id, o->who->id);
     if (st == CCF_DB_OK)
         st = ccf_event_invoker(s, "API_INVOKER_OFFBOARDED", o->who);
     return st == CCF_DB_OK ? ccf_policy_forget(s, o->who) : st;

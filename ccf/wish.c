@@ -287,12 +287,17 @@ static json_t *interface_of(const json_t *profile, json_t *named)
 static json_t *grant(const struct ccf *ccf, const struct ccf_wish *wish,
                      const char *method, const json_t *api, json_t *interface)
 {
+    const json_t *profile = ccf_api_profile(api, wish->aef_id);
+    const char *control = ccf_vs_str(profile, "controlUrl");
     const char *name = json_string_value(json_object_get(api, "apiName"));
     bool psk = strcmp(method, "PSK") == 0;
     char *info = auth_info(ccf);
     json_t *bare = psk ? ccf_interface_bare(interface) : NULL;
     json_t *entry = ccf_wish_entry(wish, method, info, ccf->ccf_id, name, bare);
 
+    if (control != NULL) /* where the AEF is told if this is taken back */
+        json_object_set_new(json_object_get(entry, CCF_VS), "controlUrl",
+                            json_string(control));
     json_decref(bare);
     free(info);
     return entry;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store_suite.h"
 
+#include "store_revoke.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -24,4 +26,14 @@ enum ccf_store_status store_enrol(struct ccf_store *s, const char *jti,
 
     json_decref(doc);
     return st;
+}
+
+enum ccf_store_status store_context_delete(struct ccf_store *s,
+                                           const char *ccf_id,
+                                           const char *invoker_id)
+{
+    const struct ccf_revocation all = { .ccf_id = ccf_id,
+                                        .invoker_id = invoker_id };
+
+    return ccf_store_context_revoke(s, &all);
 }

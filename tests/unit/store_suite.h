@@ -26,6 +26,11 @@ enum ccf_store_status store_enrol(struct ccf_store *s, const char *jti,
                                   const struct ccf_member *members, size_t n);
 bool store_has_member(struct ccf_store *s, const struct ccf_member *m);
 
+/* All of one invoker's context. */
+enum ccf_store_status store_context_delete(struct ccf_store *s,
+                                           const char *ccf_id,
+                                           const char *invoker_id);
+
 /* A test's state: two handles of one store. */
 struct stores {
     struct ccf_store *s, *second; /* two handles on the same place */
@@ -79,6 +84,13 @@ void test_policy_refused(void **state);
 void test_routing(void **state);
 void test_policy_ends(void **state);
 void test_policy_ends_with_aef(void **state);
+
+/* store_revoke.c */
+void test_revocation_of_one_aef(void **state);
+void test_revocation_by_a_partner(void **state);
+void test_revocation_of_all(void **state);
+void test_revocation_of_what_is_dropped(void **state);
+void test_revocation_of_nothing(void **state);
 
 /* store_race.c */
 void test_race_fanout(void **state);

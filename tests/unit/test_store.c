@@ -215,12 +215,11 @@ static void test_contexts(void **state)
     assert_int_equal(put_context(s, CCF, "c-1", 0x7fffffffffff, "{'n':3}"),
                      CCF_STORE_OK);
     context_is(s, CCF, "c-1", "{'n':3}");
-    assert_int_equal(ccf_store_context_delete(s, OTHER, "c-1"),
+    assert_int_equal(store_context_delete(s, OTHER, "c-1"),
                      CCF_STORE_NOT_FOUND);
-    assert_int_equal(ccf_store_context_delete(s, CCF, "c-1"), CCF_STORE_OK);
+    assert_int_equal(store_context_delete(s, CCF, "c-1"), CCF_STORE_OK);
     context_is(s, CCF, "c-1", NULL);
-    assert_int_equal(ccf_store_context_delete(s, CCF, "c-1"),
-                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(store_context_delete(s, CCF, "c-1"), CCF_STORE_NOT_FOUND);
 }
 
 /* What is given is data, never SQL. */
@@ -235,9 +234,8 @@ static void test_foreign_text(void **state)
     context_is(s, CCF, evil, "{'a':'\\u0022\\u0027 $1 \xe2\x82\xac'}");
     context_is(s, CCF, "x", NULL);
     context_is(s, "' OR 1=1 --", evil, NULL);
-    assert_int_equal(ccf_store_context_delete(s, CCF, "%"),
-                     CCF_STORE_NOT_FOUND);
-    assert_int_equal(ccf_store_context_delete(s, CCF, evil), CCF_STORE_OK);
+    assert_int_equal(store_context_delete(s, CCF, "%"), CCF_STORE_NOT_FOUND);
+    assert_int_equal(store_context_delete(s, CCF, evil), CCF_STORE_OK);
 }
 
 /* Workers have a handle each: what one has done the other sees. */
@@ -301,8 +299,7 @@ static void test_documents(void **state)
                          CCF_STORE_OK);
         assert_true(json_equal(doc, out));
         json_decref(out);
-        assert_int_equal(ccf_store_context_delete(s, CCF, keys[i]),
-                         CCF_STORE_OK);
+        assert_int_equal(store_context_delete(s, CCF, keys[i]), CCF_STORE_OK);
     }
     json_decref(doc);
     free(text);
@@ -322,7 +319,7 @@ static void test_no_text(void **state)
         context_is(s, CCF, names[i], NULL);
         assert_int_equal(put_context(s, CCF, names[i], LATER, "{}"),
                          CCF_STORE_NOT_FOUND);
-        assert_int_equal(ccf_store_context_delete(s, CCF, names[i]),
+        assert_int_equal(store_context_delete(s, CCF, names[i]),
                          CCF_STORE_NOT_FOUND);
         store_api_is(s, NULL, names[i], NULL);
     }
@@ -413,6 +410,11 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_notices_have_one_bearer),
         cmocka_unit_test(test_notices_wait_after_failure),
         cmocka_unit_test(test_notices_lanes_are_shared),
+        cmocka_unit_test(test_revocation_of_one_aef),
+        cmocka_unit_test(test_revocation_by_a_partner),
+        cmocka_unit_test(test_revocation_of_all),
+        cmocka_unit_test(test_revocation_of_what_is_dropped),
+        cmocka_unit_test(test_revocation_of_nothing),
         cmocka_unit_test(test_apis),
         cmocka_unit_test(test_api_delete),
         cmocka_unit_test(test_api_replace),

@@ -5,7 +5,7 @@
  */
 #include "soft.h"
 
-#include "store.h"
+#include "store_revoke.h"
 
 #include <signal.h>
 #include <sqlite3.h>
@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+static const struct ccf_revocation all = { .ccf_id = "a.b", .invoker_id = "i" };
 
 #define LATER (time(NULL) + 1000)
 
@@ -147,7 +149,7 @@ static void test_lost_tables(void **state)
                      CCF_STORE_ERROR);
     assert_int_equal(ccf_store_context_get(s, "a.b", "i", &out),
                      CCF_STORE_ERROR);
-    assert_int_equal(ccf_store_context_delete(s, "a.b", "i"), CCF_STORE_ERROR);
+    assert_int_equal(ccf_store_context_revoke(s, &all), CCF_STORE_ERROR);
     (void)soft_heard();
     assert_null(out);
     /* None of them has left a transaction open that keeps others out. */
@@ -232,7 +234,7 @@ static void test_disk_full(void **state)
     file_limit(1);
     full[0] = enrol(s, doc);
     full[1] = ccf_store_context_put(s, "a.b", "i", LATER, doc);
-    full[2] = ccf_store_context_delete(s, "a.b", "i");
+    full[2] = ccf_store_context_revoke(s, &all);
     file_limit(RLIM_INFINITY);
     for (size_t i = 0; i < N_OF(full); i++)
         assert_int_equal(full[i], CCF_STORE_ERROR);

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ccf store: taking back what security contexts grant (TS 29.222 5.6.2.5,
+ * TS 23.222 8.23 and 8.25.3.8).
+ *
+ * What goes from a context takes along its PSKs, ends the access tokens that
+ * were issued for it so far, and is told, in the same transaction, to the AEFs
+ * or the partners' CCFs that it was for, to the invoker if that didn't ask for
+ * it, and to those who have subscribed.
+ */
+#ifndef CCF_STORE_REVOKE_H
+#define CCF_STORE_REVOKE_H
+
+#include "store_tx.h"
+
+/* NULL stands for any. */
+struct ccf_revocation {
+    const char *ccf_id, *invoker_id; /* whose; not NULL */
+    const char *aef_ccf_id, *aef_id; /* at which AEFs */
+    const json_t *api_ids;           /* of which APIs: an array */
+    const char *cause;               /* NULL: UNEXPECTED_REASON */
+    const char *from;  /* the partner it comes from, which knows already */
+    bool tell_invoker; /* it was not its own wish */
+};
+
+/* NOT_FOUND: nothing of that is granted. */
+enum ccf_store_status ccf_store_context_revoke(struct ccf_store *s,
+                                               const struct ccf_revocation *r);
+
+/*
+ * *is: an access token of that invoker for an API at an own AEF, issued at iat
+ * or earlier, is worth nothing.
+ */
+enum ccf_store_status ccf_store_revoked(struct ccf_store *s,
+                                        const struct capif_identity *invoker,
+                                        const char *aef_id,
+                                        const char *api_name, time_t iat,
+                                        bool *is);
+
+/* ---- in transactions of others ---- */
+
+/* The invoker goes. */
+enum ccf_db_status ccf_revoke_all(struct ccf_store *s, const char *ccf_id,
+                                  const char *invoker_id);
+/* A context is to be doc now: APIs at AEFs that aren't in it any more. */
+enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
+                                      const char *invoker_id,
+                                      const json_t *doc);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Taking back what contexts grant: what goes, and who is told.
+ */
+#include "store_suite.h"
+
+#include "notice.h"
+#include "store_revoke.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define VS "vendorSpecific-capif-hsm"
+
+static const char *const aefs[] = { "aef-x", NULL };
+static const struct ccf_domain domain = {
+    .ccf_id = CCF,
+    .url = "https://" CCF,
+    .list = { { OTHER, "https://" OTHER, aefs, true } },
+    .n = 1,
+};
+
+/* Two APIs at one AEF of ours, one of them by PSK, and one of OTHER's. */
+static json_t *context(void)
+{
+    return soft_json(
+        "{'notificationDestination':'https://i.example/n','securityInfo':["
+        "{'apiId':'1','selSecurityMethod':'OAUTH','" VS "':{'ccfId':'" CCF
+        "','aefId':'aef-1','apiName':'one','controlUrl':'https://a.example'}},"
+        "{'apiId':'2','selSecurityMethod':'PSK','" VS "':{'ccfId':'" CCF
+        "','aefId':'aef-1','apiName':'two','pskId':'r-psk',"
+        "'controlUrl':'https://a.example'}},"
+        "{'apiId':'3','selSecurityMethod':'OAUTH','" VS "':{'ccfId':'" OTHER
+        "','aefId':'aef-x','apiName':'three'}}]}");
+}
+
+/* A context of that invoker, and its PSK. */
+static void put(struct ccf_store *s, const char *ccf_id, const char *id)
+{
+    json_t *doc = context();
+    json_t *psk = json_pack("{s:s, s:s, s:s}", "ccfId", ccf_id, "apiInvokerId",
+                            id, "aefId", "aef-1");
+
+    ccf_store_domain(s, &domain);
+    assert_int_equal(ccf_store_context_put(s, ccf_id, id, LATER, doc),
+                     CCF_STORE_OK);
+    assert_int_equal(ccf_store_psk_add(s, "r-psk", LATER, "", psk),
+                     CCF_STORE_OK);
+    json_decref(doc);
+    json_decref(psk);
+}
+
+static size_t entries(struct ccf_store *s, const char *ccf_id, const char *id)
+{
+    json_t *doc = NULL;
+    enum ccf_store_status st = ccf_store_context_get(s, ccf_id, id, &doc);
+    size_t n = json_array_size(json_object_get(doc, "securityInfo"));
+
+    assert_true(st == CCF_STORE_OK || st == CCF_STORE_NOT_FOUND);
+    json_decref(doc);
+    return n;
+}
+
+/* Take the next notice of a lane; NULL: there is none. */
+static json_t *told(struct ccf_store *s, const char *lane, const char *url,
+                    const char *trust)
+{
+    struct ccf_notice_row row;
+    char *lanes[16];
+    json_t *body = NULL;
+    size_t n;
+
+    /* All lanes are ours from the first on, for a long time. */
+    assert_int_equal(ccf_lanes_take(s, "r", 1, 1000, lanes, 16, &n),
+                     CCF_STORE_OK);
+    while (n > 0)
+        free(lanes[--n]);
+    if (ccf_lane_next(s, "r", lane, &row) != CCF_STORE_OK)
+        return NULL;
+    assert_string_equal(row.url, url);
+    assert_string_equal(row.trust, trust);
+    body = json_loads(row.text, 0, NULL);
+    assert_int_equal(ccf_lane_done(s, "r", lane, row.seq, 0), CCF_STORE_OK);
+    ccf_notice_clear(&row);
+    return body;
+}
+
+static void told_is(struct ccf_store *s, const char *lane, const char *url,
+                    const char *trust, const char *text)
+{
+    json_t *got = told(s, lane, url, trust), *want = soft_json(text);
+
+    assert_non_null(got);
+    if (!json_equal(got, want))
+        fail_msg("%s", json_dumps(got, 0));
+    json_decref(got);
+    json_decref(want);
+}
+
+static bool is_revoked(struct ccf_store *s, const char *ccf_id, const char *id,
+                       const char *name, time_t iat)
+{
+    struct capif_identity who = { .role = CAPIF_INVOKER };
+    bool is = true;
+
+    strcpy(who.ccf_id, ccf_id);
+    strcpy(who.id, id);
+    assert_int_equal(ccf_store_revoked(s, &who, "aef-1", name, iat, &is),
+                     CCF_STORE_OK);
+    return is;
+}
+
+static bool has_psk(struct ccf_store *s)
+{
+    json_t *doc = NULL;
+    enum ccf_store_status st = ccf_store_psk_get(s, "r-psk", &doc);
+
+    json_decref(doc);
+    return st == CCF_STORE_OK;
+}
+
+#define AEF_LANE   "https://a.example/aef-security/v1/revoke-authorization"
+#define INV_LANE   "https://i.example/n"
+#define OTHER_LANE "partner:" OTHER
+#define TO_AEF(ids, names, src, cause)                             \
+    "{'supportedFeatures':'0','revokeInfo':{'apiInvokerId':'r-1'," \
+    "'apiIds':" ids ",'cause':'" cause "','aefId':'aef-1','" VS    \
+    "':{'srcCcfId':'" src "','apiNames':" names "}}}"
+
+void test_revocation_of_one_aef(void **state)
+{
+    struct stores *st = *state;
+    json_t *ids = soft_json("['2','3']");
+    const struct ccf_revocation r = { .ccf_id = CCF,
+                                      .invoker_id = "r-1",
+                                      .aef_ccf_id = CCF,
+                                      .aef_id = "aef-1",
+                                      .api_ids = ids,
+                                      .cause = "OVERLIMIT_USAGE",
+                                      .tell_invoker = true };
+    time_t now = time(NULL);
+
+    put(st->s, CCF, "r-1");
+    assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_OK);
+    assert_int_equal(entries(st->second, CCF, "r-1"), 2);
+    assert_false(has_psk(st->second));
+    assert_true(is_revoked(st->second, CCF, "r-1", "two", now));
+    assert_false(is_revoked(st->second, CCF, "r-1", "two", now + 100));
+    assert_false(is_revoked(st->second, CCF, "r-1", "one", now));
+    assert_false(is_revoked(st->second, OTHER, "r-1", "two", now));
+    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+            TO_AEF("['2']", "['two']", CCF, "OVERLIMIT_USAGE"));
+    told_is(st->s, INV_LANE, INV_LANE, "public",
+            "{'apiInvokerId':'r-1','apiIds':['2'],'cause':'OVERLIMIT_USAGE',"
+            "'aefId':'aef-1'}");
+    assert_null(told(st->s, OTHER_LANE, "", ""));
+    assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_NOT_FOUND);
+    assert_null(told(st->s, AEF_LANE, "", ""));
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+            TO_AEF("['1']", "['one']", CCF, "UNEXPECTED_REASON"));
+    told_is(st->s, OTHER_LANE,
+            "https://" OTHER "/capif-security/v1/trustedInvokers/r-1/delete",
+            OTHER,
+            "{'apiInvokerId':'r-1','apiIds':['3'],'cause':"
+            "'UNEXPECTED_REASON','aefId':'aef-x'}");
+    json_decref(ids);
+    ccf_store_domain(st->s, NULL);
+}
+
+/* What comes from a partner doesn't go back there. */
+void test_revocation_by_a_partner(void **state)
+{
+    struct stores *st = *state;
+    const struct ccf_revocation r = { .ccf_id = OTHER,
+                                      .invoker_id = "r-1",
+                                      .from = OTHER,
+                                      .tell_invoker = true };
+
+    put(st->s, OTHER, "r-1");
+    assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_OK);
+    assert_int_equal(entries(st->s, OTHER, "r-1"), 0);
+    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+            TO_AEF("['1','2']", "['one','two']", OTHER, "UNEXPECTED_REASON"));
+    assert_null(told(st->s, OTHER_LANE, "", ""));
+    assert_null(told(st->s, INV_LANE, "", ""));
+    ccf_store_domain(st->s, NULL);
+}
+
+/* An AEF of ours, and the invoker of a partner, which tells it itself. */
+void test_revocation_of_all(void **state)
+{
+    struct stores *st = *state;
+    const struct ccf_revocation r = { .ccf_id = OTHER,
+                                      .invoker_id = "r-1",
+                                      .aef_ccf_id = CCF,
+                                      .aef_id = "aef-1",
+                                      .tell_invoker = true };
+
+    put(st->s, OTHER, "r-1");
+    assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_OK);
+    assert_int_equal(entries(st->s, OTHER, "r-1"), 1);
+    told_is(st->s, OTHER_LANE, INV_LANE, OTHER,
+            "{'apiInvokerId':'r-1','apiIds':['1','2'],'cause':"
+            "'UNEXPECTED_REASON','aefId':'aef-1'}");
+    json_decref(told(st->s, AEF_LANE, AEF_LANE, "own"));
+    assert_int_equal(store_context_delete(st->s, OTHER, "r-1"), CCF_STORE_OK);
+    json_decref(told(st->s, OTHER_LANE,
+                     "https://" OTHER
+                     "/capif-security/v1/trustedInvokers/r-1/delete",
+                     OTHER));
+    ccf_store_domain(st->s, NULL);
+}
+
+/* Negotiating anew without an API gives it up; another method does not. */
+void test_revocation_of_what_is_dropped(void **state)
+{
+    struct stores *st = *state;
+    json_t *doc = context(), *list = json_object_get(doc, "securityInfo");
+
+    put(st->s, CCF, "r-1");
+    json_array_remove(list, 2);
+    json_array_remove(list, 0);
+    json_object_set_new(json_array_get(list, 0), "selSecurityMethod",
+                        json_string("OAUTH"));
+    assert_int_equal(ccf_store_context_put(st->s, CCF, "r-1", LATER, doc),
+                     CCF_STORE_OK);
+    assert_int_equal(entries(st->s, CCF, "r-1"), 1);
+    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+            TO_AEF("['1']", "['one']", CCF, "UNEXPECTED_REASON"));
+    assert_null(told(st->s, AEF_LANE, "", ""));
+    json_decref(told(st->s, OTHER_LANE,
+                     "https://" OTHER
+                     "/capif-security/v1/trustedInvokers/r-1/delete",
+                     OTHER));
+    assert_null(told(st->s, INV_LANE, "", ""));
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    json_decref(told(st->s, AEF_LANE, AEF_LANE, "own"));
+    json_decref(doc);
+    ccf_store_domain(st->s, NULL);
+}
+
+void test_revocation_of_nothing(void **state)
+{
+    struct stores *st = *state;
+    json_t *ids = soft_json("['9']");
+    const struct ccf_revocation none = { .ccf_id = CCF,
+                                         .invoker_id = "r-none" };
+    const struct ccf_revocation other = { .ccf_id = CCF,
+                                          .invoker_id = "r-1",
+                                          .api_ids = ids };
+
+    put(st->s, CCF, "r-1");
+    assert_int_equal(ccf_store_context_revoke(st->s, &none),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(ccf_store_context_revoke(st->s, &other),
+                     CCF_STORE_NOT_FOUND);
+    assert_int_equal(entries(st->s, CCF, "r-1"), 3);
+    assert_true(has_psk(st->s));
+    ccf_store_domain(st->s, NULL); /* nobody to tell */
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    json_decref(ids);
+}
