@@ -58,12 +58,14 @@ static void lane_end(struct lane *lane)
 static void lane_leave(struct lane *lane)
 {
     const struct ccf_notice_row *row = &lane->row;
+    const bool public = strcmp(row->trust, CCF_TRUST_PUBLIC) == 0;
+    const int64_t longest = public ? LONGEST_MS : AMONG_MS;
     int64_t wait = FIRST_MS;
 
-    for (unsigned i = 0; i < row->tries && wait < LONGEST_MS; i++)
+    for (unsigned i = 0; i < row->tries && wait < longest; i++)
         wait *= 2;
-    if (wait > LONGEST_MS)
-        wait = LONGEST_MS;
+    if (wait > longest)
+        wait = longest;
     (void)ccf_lane_failed(lane->c->w->store, lane->c->id, lane->name,
                           now_ms() + wait);
     lane_end(lane);

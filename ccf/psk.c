@@ -8,15 +8,14 @@
 
 #include "jose.h"
 #include "log.h"
+#include "store_revoke.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HANDLE_SECONDS                                     \
-    30 /* of KEY and PSK here: from unwrapping to wrapping \
-        */
+#define HANDLE_SECONDS 30 /* of KEY and PSK: from unwrapping to wrapping */
 
 /* P0: the interface's identifying members, RFC 8785. */
 static char *p0_of(const json_t *interface)
@@ -183,6 +182,25 @@ static bool is_for(const json_t *note, const char *invoker_id,
            && strcmp(aef, aef_id) == 0;
 }
 
+/* What is kept of the entry's PSK, and when the envelope will be issued. */
+static enum ccf_store_status find_note(struct ccf_worker *w,
+                                       const struct capif_identity *invoker,
+                                       const json_t *entry, json_t **note,
+                                       time_t *at)
+{
+    const char *psk_id = ccf_vs_str(entry, "pskId");
+    enum ccf_store_status st = CCF_STORE_NOT_FOUND;
+
+    if (psk_id != NULL)
+        st = ccf_store_psk_get(w->store, psk_id, note);
+    if (st == CCF_STORE_OK
+        && !is_for(*note, invoker->id, ccf_vs_str(entry, "aefId")))
+        st = CCF_STORE_NOT_FOUND;
+    if (st == CCF_STORE_OK)
+        st = ccf_store_issue_time(w->store, invoker, at);
+    return st;
+}
+
 char *ccf_psk_envelope(struct ccf_worker *w,
                        const struct ccf_transports *transports,
                        const struct capif_identity *invoker,
@@ -193,17 +211,17 @@ char *ccf_psk_envelope(struct ccf_worker *w,
     const struct ccf_transport *t = transport_of(transports, aef_id);
     json_t *note = NULL, *claims;
     char *ek = NULL, *jws = NULL;
-    enum ccf_store_status st = CCF_STORE_NOT_FOUND;
+    enum ccf_store_status st;
+    time_t at;
 
     *no = (struct ccf_refusal){ .status = 503 };
     if (t == NULL) {
         no->status = 403;
         snprintf(no->why, sizeof(no->why), "no transport key of %s", aef_id);
-    } else if (psk_id != NULL
-               && (st = ccf_store_psk_get(w->store, psk_id, &note))
-                      == CCF_STORE_ERROR) {
+    } else if ((st = find_note(w, invoker, entry, &note, &at))
+               == CCF_STORE_ERROR) {
         snprintf(no->why, sizeof(no->why), "the store is not available");
-    } else if (st != CCF_STORE_OK || !is_for(note, invoker->id, aef_id)) {
+    } else if (st != CCF_STORE_OK) {
         no->status = 404;
         snprintf(no->why, sizeof(no->why), "the PSK has expired");
     } else if ((ek = wrapped_psk(w->ccf, note, t)) == NULL) {
@@ -214,8 +232,8 @@ char *ccf_psk_envelope(struct ccf_worker *w,
             "{s:s, s:s, s:s, s:O, s:s, s:I, s:O, s:{s:s, s:s, s:s}}", "ccfId",
             w->ccf->ccf_id, "apiInvokerId", invoker->id, "aefId", aef_id,
             "interface", json_object_get(note, "interface"), "pskId", psk_id,
-            "iat", (json_int_t)time(NULL), "exp", json_object_get(note, "exp"),
-            "wrap", "alg", "RSA-OAEP", "kid", t->kid, "ek", ek);
+            "iat", (json_int_t)at, "exp", json_object_get(note, "exp"), "wrap",
+            "alg", "RSA-OAEP", "kid", t->kid, "ek", ek);
         jws = capif_jws_sign(claims, "psk-envelope+jwt", w->ccf->kid,
                              w->ccf->jws_key);
         json_decref(claims);

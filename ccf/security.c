@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "owed.h"
+#include "store_revoke.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,8 @@ static void conclude(struct negotiation *neg)
     if (neg->no.status != 0) {
         capif_log("negotiation-refused", "invoker", neg->invoker_id, "why",
                   neg->no.why, NULL);
+        if (neg->no.status == 503)
+            capif_req_set_header(req, "Retry-After", "1");
         capif_reply_problem(req, neg->no.status, neg->no.cause, neg->no.why);
         json_decref(list);
         negotiation_free(neg);
@@ -254,6 +257,25 @@ static void check_methods(struct negotiation *neg, const struct ccf_wish *wish)
     json_decref(methods);
 }
 
+/* What was revoked there before has to arrive first, or would end this, too. */
+static void check_told(struct negotiation *neg,
+                       const struct ccf_partner *partner)
+{
+    static const struct ccf_refusal early = {
+        503, NULL, "a partner has not been told yet what was revoked"
+    };
+    static const struct ccf_refusal failed = { 503, NULL,
+                                               "the store is not available" };
+    bool waits = false;
+
+    if (ccf_store_revoke_waits(neg->w->store, partner->ccf_id, neg->invoker_id,
+                               &waits)
+        != CCF_STORE_OK)
+        note(neg, &failed);
+    else if (waits)
+        note(neg, &early);
+}
+
 /* Step 4: pass on what is in one partner's domain. */
 static void ask(struct negotiation *neg, const struct ccf_partner *partner)
 {
@@ -308,6 +330,7 @@ static void negotiate(struct negotiation *neg,
         } else if (neg->wishes[i].at != NULL) {
             foreign = true;
             check_methods(neg, &neg->wishes[i]);
+            check_told(neg, neg->wishes[i].at);
         } else {
             neg->entries[i] =
                 ccf_wish_choose(w, &neg->wishes[i], partner, &who, &no);

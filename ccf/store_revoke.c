@@ -10,6 +10,7 @@
 
 #define TOKEN_SECONDS 86400 /* the longest life of an access token */
 #define URL_MAX       1100
+#define LANE_MAX      (CAPIF_CCF_ID_MAX + 16)
 #define VS            "vendorSpecific-capif-hsm"
 
 /* A revocation under way. */
@@ -19,6 +20,7 @@ struct work {
     json_t *doc;  /* the context as it was, or NULL */
     json_t *gone; /* entries of it */
     json_t *kept;
+    const json_t *anew; /* entries that partners have just been asked for */
 };
 
 static const char *str(const json_t *obj, const char *name)
@@ -44,6 +46,19 @@ static bool list_has(const json_t *list, const char *text)
     json_array_foreach(list, i, v)
     {
         if (same(json_string_value(v), text))
+            return true;
+    }
+    return false;
+}
+
+static bool any_of_domain(const json_t *entries, const char *ccf_id)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(entries, i, entry)
+    {
+        if (same(vs(entry, "ccfId"), ccf_id))
             return true;
     }
     return false;
@@ -91,39 +106,51 @@ static enum ccf_db_status tell_aef(const struct work *w, const json_t *entry,
              control);
     body = json_pack("{s:o, s:s}", "revokeInfo", json_deep_copy(info),
                      "supportedFeatures", "0");
-    json_object_set_new(
-        json_object_get(body, "revokeInfo"), VS,
-        json_pack("{s:s, s:O}", "srcCcfId", w->r->ccf_id, "apiNames", names));
+    json_object_set_new(json_object_get(body, "revokeInfo"), VS,
+                        json_pack("{s:s, s:O, s:I}", "srcCcfId", w->r->ccf_id,
+                                  "apiNames", names, "at",
+                                  (json_int_t)time(NULL)));
     n.body = body;
     st = ccf_notice_add(w->s, &n);
     json_decref(body);
     return st;
 }
 
-/* To a partner, after all that it was told before. */
+/* Revocations don't wait for other things that a partner is told. */
+static void lane_of(const char *ccf_id, char out[LANE_MAX])
+{
+    snprintf(out, LANE_MAX, "revoke:%s", ccf_id);
+}
+
+static void partner_url(const struct ccf_neighbour *p, const char *invoker_id,
+                        char out[URL_MAX])
+{
+    snprintf(out, URL_MAX, "%s/capif-security/v1/trustedInvokers/%s/delete",
+             p->url, invoker_id);
+}
+
 static enum ccf_db_status tell_partner(const struct work *w, const char *ccf_id,
                                        const char *url, const json_t *body)
 {
-    char lane[CAPIF_CCF_ID_MAX + 16];
+    char lane[LANE_MAX];
     const struct ccf_notice n = {
         .lane = lane, .url = url, .trust = ccf_id, .body = body
     };
 
-    snprintf(lane, sizeof(lane), "partner:%s", ccf_id);
+    lane_of(ccf_id, lane);
     return ccf_notice_add(w->s, &n);
 }
 
-/* CCF-A tells CCF-B, whose AEF it is. */
+/* CCF-A tells CCF-B, whose AEF it is, unless B was asked for all that stays. */
 static enum ccf_db_status tell_owner(const struct work *w, const char *ccf_id,
                                      const json_t *info)
 {
     const struct ccf_neighbour *p = neighbour(w->s, ccf_id);
     char url[URL_MAX];
 
-    if (p == NULL || same(ccf_id, w->r->from))
+    if (p == NULL || same(ccf_id, w->r->from) || any_of_domain(w->anew, ccf_id))
         return CCF_DB_OK;
-    snprintf(url, sizeof(url), "%s/capif-security/v1/trustedInvokers/%s/delete",
-             p->url, w->r->invoker_id);
+    partner_url(p, w->r->invoker_id, url);
     return tell_partner(w, ccf_id, url, info);
 }
 
@@ -282,7 +309,7 @@ static void row_doc(const char *const *columns, void *arg)
 static enum ccf_db_status work_init(struct work *w, struct ccf_store *s,
                                     const struct ccf_revocation *r)
 {
-    *w = (struct work){ s, r, NULL, json_array(), json_array() };
+    *w = (struct work){ s, r, NULL, json_array(), json_array(), NULL };
     return ccf_db_run(s->db,
                       "SELECT doc FROM context WHERE ccf_id = $1"
                       " AND invoker_id = $2",
@@ -399,15 +426,15 @@ enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
     const struct ccf_revocation r = { .ccf_id = ccf_id,
                                       .invoker_id = invoker_id,
                                       .from = ccf_id };
-    const json_t *now = json_object_get(doc, "securityInfo");
     struct work w;
     enum ccf_db_status st = work_init(&w, s, &r);
     json_t *entry;
     size_t i;
 
+    w.anew = json_object_get(doc, "securityInfo");
     json_array_foreach(json_object_get(w.doc, "securityInfo"), i, entry)
     {
-        if (!still_there(entry, now))
+        if (!still_there(entry, w.anew))
             json_array_append(w.gone, entry);
     }
     if (st == CCF_DB_OK)
@@ -439,4 +466,44 @@ enum ccf_store_status ccf_store_revoked(struct ccf_store *s,
     if (st == CCF_STORE_OK)
         *is = found;
     return st;
+}
+
+static void row_latest(const char *const *columns, void *arg)
+{
+    if (columns[0] != NULL)
+        *(time_t *)arg = (time_t)strtoll(columns[0], NULL, 10);
+}
+
+enum ccf_store_status ccf_store_issue_time(struct ccf_store *s,
+                                           const struct capif_identity *invoker,
+                                           time_t *at)
+{
+    time_t now = time(NULL), latest = now - 1;
+    enum ccf_store_status st = ccf_status_of(
+        ccf_look(s,
+                 "SELECT MAX(at) FROM revocation WHERE ccf_id = $1"
+                 " AND invoker_id = $2",
+                 ARGS(invoker->ccf_id, invoker->id), row_latest, &latest));
+
+    *at = latest >= now ? latest + 1 : now;
+    return st;
+}
+
+/* ---- partners ---- */
+
+enum ccf_store_status ccf_store_revoke_waits(struct ccf_store *s,
+                                             const char *partner,
+                                             const char *invoker_id, bool *is)
+{
+    const struct ccf_neighbour *p = neighbour(s, partner);
+    char lane[LANE_MAX], url[URL_MAX];
+
+    *is = false;
+    if (p == NULL)
+        return CCF_STORE_OK;
+    lane_of(partner, lane);
+    partner_url(p, invoker_id, url);
+    return ccf_status_of(
+        ccf_look(s, "SELECT 1 FROM notice WHERE lane = $1 AND url = $2 LIMIT 1",
+                 ARGS(lane, url), ccf_row_there, is));
 }

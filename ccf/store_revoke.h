@@ -37,6 +37,19 @@ enum ccf_store_status ccf_store_revoked(struct ccf_store *s,
                                         const char *api_name, time_t iat,
                                         bool *is);
 
+/*
+ * When a token or an envelope for that invoker is issued: now, or in the next
+ * second if something was taken back in this one, which must not end it, too.
+ */
+enum ccf_store_status ccf_store_issue_time(struct ccf_store *s,
+                                           const struct capif_identity *invoker,
+                                           time_t *at);
+
+/* *is: that partner has not been told yet what was taken back there. */
+enum ccf_store_status ccf_store_revoke_waits(struct ccf_store *s,
+                                             const char *partner,
+                                             const char *invoker_id, bool *is);
+
 /* ---- in transactions of others ---- */
 
 /* The invoker goes. */

@@ -9,6 +9,7 @@
 #include "ccf.h"
 
 #include "log.h"
+#include "store_revoke.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -184,10 +185,16 @@ void ccf_token_issue(struct capif_req *req, struct ccf_worker *w,
                      const struct ccf_spend *spend)
 {
     const struct ccf *ccf = w->ccf;
-    time_t seconds = (time_t)ccf->token_seconds;
-    enum ccf_store_status st = CCF_STORE_OK;
+    time_t seconds = (time_t)ccf->token_seconds, at;
+    enum ccf_store_status st =
+        ccf_store_issue_time(w->store, &client->who, &at);
     char text[SCOPE_TEXT_MAX], *token = NULL;
     json_t *claims;
+
+    if (st != CCF_STORE_OK) {
+        ccf_reply_store(req, st);
+        return;
+    }
 
     if (partner != NULL && seconds > ASSERTION_SECONDS)
         seconds = ASSERTION_SECONDS;
@@ -195,7 +202,7 @@ void ccf_token_issue(struct capif_req *req, struct ccf_worker *w,
         capif_reply_internal(req, "token-failed");
         return;
     }
-    claims = claims_of(client, text, time(NULL), seconds);
+    claims = claims_of(client, text, at, seconds);
     if (partner != NULL)
         complete_assertion(claims, ccf, partner);
     else

@@ -183,6 +183,10 @@ class World:
         return {'securityInfo': [self.wish()], 'supportedFeatures': '0',
                 'notificationDestination': 'https://invoker.invalid/n'}
 
+    def notification(self):
+        return {'apiInvokerId': self.one.id, 'apiIds': [self.api['apiId']],
+                'cause': 'OVERLIMIT_USAGE'}
+
 
 def ok(answer, status):
     assert answer.status == status, answer
@@ -262,6 +266,8 @@ EVENTS = '/capif-events/v1/{}/subscriptions'
 POLICY = '/access-control-policy/v1/accessControlPolicyList/{}'
 ROUTING = '/capif-routing-info/v1/service-apis/{}'
 EVERYBODY = dict.fromkeys(PUBLIC, 401)
+# Nothing of the context is at these.
+NOT_AT_OTHER_AEFS = {"provider's other AEF": 404, "other provider's AEF": 404}
 
 
 def at_aef():
@@ -342,10 +348,16 @@ ROWS = {
         {'invoker': 200, 'partner': 200}, lambda: [w.one.id],
         body=lambda: w.negotiation(), fresh=fresh_context),
     ('GET', CTX): Row(
-        {'AEF': 200}, lambda: [w.one.id],
-        others={"provider's other AEF": 404, "other provider's AEF": 404}),
-    ('DELETE', CTX): Row({'invoker': 204, 'partner': 204},
-                         lambda: [w.one.id], fresh=fresh_context),
+        {'AEF': 200}, lambda: [w.one.id], others=NOT_AT_OTHER_AEFS),
+    ('DELETE', CTX): Row(
+        {'invoker': 204, 'partner': 204, 'AEF': 204}, lambda: [w.one.id],
+        fresh=fresh_context, others=NOT_AT_OTHER_AEFS),
+    ('POST', CTX + '/delete'): Row(
+        {'AEF': 204, 'partner': 204}, lambda: [w.one.id],
+        body=lambda: w.notification(), fresh=fresh_context,
+        others=NOT_AT_OTHER_AEFS),
+    ('POST', '/capif-security/v1/notifications'): Row(
+        {'partner': 204}, body=lambda: w.notification()),
     ('POST', '/capif-security/v1/securities/{}/token'): Row(
         {'invoker': 200}, lambda: [w.one.id], body=token_form,
         kind=FORM, others=EVERYBODY),

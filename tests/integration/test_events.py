@@ -48,6 +48,31 @@ class Told(events.Events):
         self.assertEqual([n.body['eventDetail'] for n in got],
                          4 * [{'apiIds': [api['apiId']]}])
 
+    def test_invocations_each_once(self):
+        kinds = ['SERVICE_API_INVOCATION_' + x for x in ('SUCCESS', 'FAILURE')]
+        api = self.publish()
+        self.subscribe(home.amf, kinds, supportedFeatures='4')
+        entry = {'apiId': api['apiId'], 'apiName': api['apiName'],
+                 'apiVersion': 'v1', 'resourceName': 'r', 'protocol': 'HTTP_2',
+                 'invocationTime': '2026-01-02T03:04:05Z'}
+        logs = [dict(entry, result=x) for x in ('200', '404')]
+        doc = {'aefId': home.aef.id, 'apiInvokerId': one.id}
+
+        def log(key, *entries):
+            a = home.aef.request('POST', '/api-invocation-logs/v1/%s/logs'
+                                 % home.aef.id, headers={
+                                     'Idempotency-Key': key},
+                                 body=dict(doc, logs=entries))
+            self.assertEqual(a.status, 201, a)
+        log('first', *logs)
+        log('first', *logs)  # once more, as nobody answered
+        log('second', logs[0])
+        self.assertEqual(
+            [(n.body['events'], n.body['eventDetail'])
+             for n in self.notes('', 3)],
+            [(kind, {'invocationLogs': [dict(doc, logs=[x])]})
+             for kind, x in zip(kinds + kinds[:1], logs + logs[:1])])
+
     def test_invokers_with_their_details(self):
         self.subscribe(home.amf, MEMBERS, 'amf')
         who = d.a.onboard()

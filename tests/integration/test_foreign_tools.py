@@ -32,12 +32,13 @@ def curl(name, port, ca, *more):
 
 class Tokens(unittest.TestCase):
     def test_jose_verifies_a_token_against_the_published_jwks(self):
-        jwks = curl(d.a.id, d.a.port, d.a.ca, '--cert', one.crt, '--key',
-                    one.key, d.a.url + '/.well-known/jwks.json')
+        jwks = curl(d.b.id, d.b.port, d.b.ca,
+                    d.b.url + '/.well-known/jwks.json')
         path = domains.write(d.extra + '/jwks.json', jwks.decode())
-        claims = run('jose', 'jws', 'ver', '--input=-', '--key=' + path,
-                     '--detach=-', stdin=token.encode())
-        self.assertEqual(json.loads(claims)['client_id'], one.id)
+        claims = json.loads(run('jose', 'jws', 'ver', '--input=-', '--key='
+                                + path, '--detach=-', stdin=token.encode()))
+        self.assertEqual(claims['client_id'], one.id)
+        self.assertEqual(claims['ccfId'], d.b.id)  # who gave it in exchange
         head, body, sig = token.split('.')
         bad = '.'.join((head, body, domains.changed(sig, 40)))
         with self.assertRaises(AssertionError):

@@ -156,19 +156,6 @@ class Logs(Case):
         self.invalid(post(home.aef, log(home.aef, entry(),
                                         apiInvokerId='a/b')), '/')
 
-    def test_events(self):
-        doc = log(home.aef, entry(apiName='ev'),
-                  entry(apiName='ev', result='404'))
-        self.created(post(home.aef, doc, 'ev'), home.aef)
-        self.created(post(home.aef, doc, 'ev'), home.aef)
-        rows = [(n, json.loads(t)) for n, t in store(
-            "SELECT name, doc FROM event WHERE doc LIKE '%\"ev\"%'"
-            " ORDER BY seq")]
-        self.assertEqual(rows, [
-            ('SERVICE_API_INVOCATION_' + n, {'invocationLogs': [
-                log(home.aef, e)]})
-            for n, e in zip(('SUCCESS', 'FAILURE'), doc['logs'])])
-
     def test_what_is_old_goes(self):
         self.created(post(away.aef, log(away.aef, entry(
             apiId='api-old', apiName='old'))), away.aef)

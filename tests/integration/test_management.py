@@ -165,10 +165,11 @@ class Apis(Case):
                 for ccf in ('ccf-a', 'ccf-b')]
         try:
             self.assertEqual(one.discover()['far'], doc)
-            for change in ({'description': 'new'}, {'description': None},
-                           {'apiStatus': {'aefIds': []}}):
+            for change in {'description': 'new'}, {'description': None}:
                 got = self.ok(patch(far.apf, path, change))
                 self.assertEqual(one.discover()['far'], got)
+            self.ok(patch(far.apf, path, {'apiStatus': {'aefIds': []}}))
+            self.assertNotIn('far', one.discover())  # active at no AEF
             both = copy.deepcopy(doc['aefProfiles'])
             both.append(dict(both[0], aefId='aef-b8'))
             self.ok(patch(far.apf, path, {'aefProfiles': both, 'apiStatus': {

@@ -236,7 +236,8 @@ class Introspection(unittest.TestCase):
         self.assertEqual(who.request('DELETE', who.context).status, 204)
         self.inactive(token)
         who.negotiate('one')
-        self.active(token)
+        self.inactive(token)  # what is negotiated anew takes a new one
+        self.active(who.token())
 
     def test_context_by_another_method(self):
         who = d.a.onboard().negotiate('one', 'far')

@@ -61,6 +61,18 @@ static size_t entries(struct ccf_store *s, const char *ccf_id, const char *id)
     return n;
 }
 
+/* What an AEF is told has the time of now. */
+static void take_time(json_t *vs)
+{
+    const time_t now = time(NULL);
+
+    if (vs == NULL)
+        return;
+    assert_in_range(json_integer_value(json_object_get(vs, "at")), now - 60,
+                    now);
+    json_object_del(vs, "at");
+}
+
 /* Take the next notice of a lane; NULL: there is none. */
 static json_t *told(struct ccf_store *s, const char *lane, const char *url,
                     const char *trust)
@@ -80,6 +92,7 @@ static json_t *told(struct ccf_store *s, const char *lane, const char *url,
     assert_string_equal(row.url, url);
     assert_string_equal(row.trust, trust);
     body = json_loads(row.text, 0, NULL);
+    take_time(json_object_get(json_object_get(body, "revokeInfo"), VS));
     assert_int_equal(ccf_lane_done(s, "r", lane, row.seq, 0), CCF_STORE_OK);
     ccf_notice_clear(&row);
     return body;
@@ -110,6 +123,29 @@ static bool is_revoked(struct ccf_store *s, const char *ccf_id, const char *id,
     return is;
 }
 
+/* From when on tokens hold; at the second of a revocation, the next one. */
+static void issued_after_it(struct ccf_store *s, const char *ccf_id,
+                            const char *id)
+{
+    struct capif_identity who = { .role = CAPIF_INVOKER };
+    time_t at;
+
+    strcpy(who.ccf_id, ccf_id);
+    strcpy(who.id, id);
+    assert_int_equal(ccf_store_issue_time(s, &who, &at), CCF_STORE_OK);
+    assert_in_range(at, time(NULL) - 1, time(NULL) + 1);
+    assert_false(is_revoked(s, ccf_id, id, "one", at));
+    assert_false(is_revoked(s, ccf_id, id, "two", at));
+}
+
+static bool waits(struct ccf_store *s, const char *partner, const char *id)
+{
+    bool is = true;
+
+    assert_int_equal(ccf_store_revoke_waits(s, partner, id, &is), CCF_STORE_OK);
+    return is;
+}
+
 static bool has_psk(struct ccf_store *s)
 {
     json_t *doc = NULL;
@@ -121,7 +157,7 @@ static bool has_psk(struct ccf_store *s)
 
 #define AEF_LANE   "https://a.example/aef-security/v1/revoke-authorization"
 #define INV_LANE   "https://i.example/n"
-#define OTHER_LANE "partner:" OTHER
+#define OTHER_LANE "revoke:" OTHER
 #define TO_AEF(ids, names, src, cause)                             \
     "{'supportedFeatures':'0','revokeInfo':{'apiInvokerId':'r-1'," \
     "'apiIds':" ids ",'cause':'" cause "','aefId':'aef-1','" VS    \
@@ -148,6 +184,8 @@ void test_revocation_of_one_aef(void **state)
     assert_false(is_revoked(st->second, CCF, "r-1", "two", now + 100));
     assert_false(is_revoked(st->second, CCF, "r-1", "one", now));
     assert_false(is_revoked(st->second, OTHER, "r-1", "two", now));
+    issued_after_it(st->second, CCF, "r-1");
+    issued_after_it(st->second, CCF, "r-2");
     told_is(st->s, AEF_LANE, AEF_LANE, "own",
             TO_AEF("['2']", "['two']", CCF, "OVERLIMIT_USAGE"));
     told_is(st->s, INV_LANE, INV_LANE, "public",
@@ -159,11 +197,15 @@ void test_revocation_of_one_aef(void **state)
     assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
     told_is(st->s, AEF_LANE, AEF_LANE, "own",
             TO_AEF("['1']", "['one']", CCF, "UNEXPECTED_REASON"));
+    assert_true(waits(st->s, OTHER, "r-1"));
+    assert_false(waits(st->s, OTHER, "r-2"));
+    assert_false(waits(st->s, "c.example", "r-1"));
     told_is(st->s, OTHER_LANE,
             "https://" OTHER "/capif-security/v1/trustedInvokers/r-1/delete",
             OTHER,
             "{'apiInvokerId':'r-1','apiIds':['3'],'cause':"
             "'UNEXPECTED_REASON','aefId':'aef-x'}");
+    assert_false(waits(st->s, OTHER, "r-1"));
     json_decref(ids);
     ccf_store_domain(st->s, NULL);
 }
@@ -238,6 +280,27 @@ void test_revocation_of_what_is_dropped(void **state)
     json_decref(told(st->s, AEF_LANE, AEF_LANE, "own"));
     json_decref(doc);
     ccf_store_domain(st->s, NULL);
+}
+
+/* A partner that keeps something was asked for that alone: it knows. */
+void test_revocation_of_what_a_partner_knows(void **state)
+{
+    struct stores *st = *state;
+    json_t *doc = context(), *list = json_object_get(doc, "securityInfo");
+    json_t *more = json_deep_copy(json_array_get(list, 2));
+
+    json_object_set_new(more, "apiId", json_string("4"));
+    json_array_append_new(list, more);
+    ccf_store_domain(st->s, &domain);
+    assert_int_equal(ccf_store_context_put(st->s, CCF, "r-1", LATER, doc),
+                     CCF_STORE_OK);
+    json_array_remove(list, 2);
+    assert_int_equal(ccf_store_context_put(st->s, CCF, "r-1", LATER, doc),
+                     CCF_STORE_OK);
+    assert_null(told(st->s, OTHER_LANE, "", ""));
+    ccf_store_domain(st->s, NULL);
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    json_decref(doc);
 }
 
 void test_revocation_of_nothing(void **state)

@@ -90,6 +90,7 @@ void test_revocation_of_one_aef(void **state);
 void test_revocation_by_a_partner(void **state);
 void test_revocation_of_all(void **state);
 void test_revocation_of_what_is_dropped(void **state);
+void test_revocation_of_what_a_partner_knows(void **state);
 void test_revocation_of_nothing(void **state);
 
 /* store_race.c */

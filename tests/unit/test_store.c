@@ -414,6 +414,7 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_revocation_by_a_partner),
         cmocka_unit_test(test_revocation_of_all),
         cmocka_unit_test(test_revocation_of_what_is_dropped),
+        cmocka_unit_test(test_revocation_of_what_a_partner_knows),
         cmocka_unit_test(test_revocation_of_nothing),
         cmocka_unit_test(test_apis),
         cmocka_unit_test(test_api_delete),
