@@ -2,9 +2,9 @@
 /*
  * aef: the API exposing function, what its files share.
  *
- * struct aef is made before the workers start; all of it but the cache of
- * security information is only read from then on.  struct aef_worker belongs
- * to one thread.
+ * struct aef is made before the workers start; all of it but what has locks
+ * of its own is only read from then on.  struct aef_worker belongs to one
+ * thread.
  */
 #ifndef AEF_H
 #define AEF_H
@@ -32,6 +32,7 @@ struct aef_api {
 };
 
 struct aef_cache;
+struct aef_denied;
 struct aef_psks;
 struct aef_verdicts;
 
@@ -54,6 +55,7 @@ struct aef {
     struct aef_api apis[AEF_APIS_MAX];
     size_t n_apis;
     struct aef_cache *cache; /* shared, like the next; locks of their own */
+    struct aef_denied *denied;
     struct aef_psks *psks;
     struct aef_verdicts *verdicts;
 };
@@ -73,16 +75,54 @@ struct aef_worker {
     struct aef_fetch *fetches;        /* look-ups under way */
     struct aef_inquiry *inquiries;    /* about tokens */
     struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
-    struct event *tick;               /* once a second: whose time is up */
+    struct event *tick;               /* whose time is up */
 };
 
 bool aef_load(struct aef *aef, const char *path);
 void aef_unload(struct aef *aef);
 
+/* Who may: bits of aef_control_routes. */
+#define AEF_FROM_CCF   1u /* this AEF's, by its certificate */
+#define AEF_FROM_OTHER 2u
+
 extern const struct capif_route aef_control_routes[];
+unsigned aef_control_who(const struct capif_req *req, void *app);
 capif_handler aef_post_check_authentication;
+capif_handler aef_post_revoke_authorization;
 /* All requests of the service listener. */
 capif_handler aef_serve;
+
+/* ---- what has been revoked (denied.c) ---- */
+
+#define AEF_TOKEN_SECONDS 86400 /* an access token lives so long at most */
+
+struct aef_denied *aef_denied_new(void);
+void aef_denied_free(struct aef_denied *d);
+/* An API of that name; "": all that the invoker has here. */
+void aef_denied_add(struct aef_denied *d, const char *ccf_id,
+                    const char *invoker_id, const char *api_name, time_t now);
+/* How many were added so far: what the CCF is asked from now on is newer. */
+unsigned long long aef_denied_count(const struct aef_denied *d);
+/* Was one added after that count?  api_name NULL: of any API. */
+bool aef_denied_since(struct aef_denied *d, const char *ccf_id,
+                      const char *invoker_id, const char *api_name,
+                      unsigned long long count);
+/*
+ * What was issued up to then is not good any more for that API; a day ago if
+ * nothing was revoked, since that is as far as the list goes back.
+ */
+time_t aef_denied_until(struct aef_denied *d, const char *ccf_id,
+                        const char *invoker_id, const char *api_name,
+                        time_t now);
+
+/* ---- whose a connection is (peer.c) ---- */
+
+/* From now on, connections made with ctx are known. */
+bool aef_peers_watch(SSL_CTX *ctx, struct aef *aef);
+/* It came with a good token of that invoker. */
+void aef_peer_note(SSL *ssl, const struct capif_identity *who);
+/* To be closed: its PSK is over, or its invoker has been revoked. */
+bool aef_peer_gone(const SSL *ssl, void *aef);
 
 /* ---- security information of an invoker, by CAPIF-3 (info.c) ---- */
 
@@ -99,6 +139,7 @@ struct aef_info {
     char invoker_id[CAPIF_ID_MAX + 1];
     bool known;
     bool mutual; /* OAuth: the invoker must come with its certificate */
+    unsigned long long asked; /* aef_denied_count() before the CCF was */
     time_t expires;
     struct aef_info_api apis[AEF_APIS_MAX];
     size_t n_apis;
@@ -159,6 +200,9 @@ const char *aef_psk_take(struct aef *aef, const struct aef_info *info,
                          const char *envelope);
 /* Destroy those whose time is up. */
 void aef_psks_expire(struct aef_psks *psks);
+/* Destroy those of an invoker for an API; "": for all. */
+void aef_psks_revoke(struct aef_psks *psks, const char *ccf_id,
+                     const char *invoker_id, const char *api_name);
 
 /* A server context that knows PSKs. */
 SSL_CTX *aef_psk_server_ctx(struct aef *aef);
@@ -195,6 +239,7 @@ struct aef_call {
     const char *aef_id, *api_name;
     bool vouched; /* that CCF says the token is good: don't ask its key */
     time_t now;
+    time_t denied_until;        /* aef_denied_until() */
     X509 *cert;                 /* the peer's, or NULL */
     STACK_OF(X509) * untrusted; /* what came with it, or NULL */
 };
@@ -214,16 +259,22 @@ enum aef_verdict {
 /* Exactly once. */
 typedef void aef_verdict_fn(enum aef_verdict verdict, void *arg);
 
-/* Kept, or by asking; fn may be called before this returns. */
-void aef_verdict_get(struct aef_worker *w, const char *token,
-                     aef_verdict_fn *fn, void *arg);
+/*
+ * About a token of that invoker.  Kept, unless that has been revoked since, or
+ * by asking; fn may be called before this returns.
+ */
+void aef_verdict_get(struct aef_worker *w, const struct capif_identity *who,
+                     const char *token, aef_verdict_fn *fn, void *arg);
 
 struct aef_verdicts *aef_verdicts_new(void);
 void aef_verdicts_free(struct aef_verdicts *verdicts);
-/* By the SHA-256 of the token, capif_sha256_b64url(). */
+/*
+ * By the SHA-256 of the token, capif_sha256_b64url(); asked is
+ * aef_denied_count() before the CCF was.
+ */
 bool aef_verdict_find(struct aef_verdicts *verdicts, const char *hash,
-                      time_t now, bool *active);
+                      time_t now, bool *active, unsigned long long *asked);
 void aef_verdict_keep(struct aef_verdicts *verdicts, const char *hash,
-                      bool active, time_t until);
+                      bool active, unsigned long long asked, time_t until);
 
 #endif

@@ -174,7 +174,9 @@ bool aef_load(struct aef *aef, const char *path)
         || (aef->service_tls =
                 capif_tls_server(service_ctx(aef), false, &aef->cred, NULL))
                == NULL
+        || !aef_peers_watch(aef->service_tls, aef)
         || (aef->cache = aef_cache_new()) == NULL
+        || (aef->denied = aef_denied_new()) == NULL
         || (aef->psks = aef_psks_new()) == NULL
         || (aef->verdicts = aef_verdicts_new()) == NULL) {
         capif_log_ssl("load-failed", "file", path, NULL);
@@ -186,6 +188,7 @@ bool aef_load(struct aef *aef, const char *path)
 void aef_unload(struct aef *aef)
 {
     aef_cache_free(aef->cache);
+    aef_denied_free(aef->denied);
     aef_psks_free(aef->psks);
     aef_verdicts_free(aef->verdicts);
     SSL_CTX_free(aef->control_tls);

@@ -10,11 +10,14 @@
 #include <string.h>
 
 #define SMALL              4096
-#define LOOKUPS_PER_SECOND 50 /* of one peer, in one worker */
+#define MEDIUM             16384 /* 64 names and ids of APIs */
+#define LOOKUPS_PER_SECOND 50    /* of one peer, in one worker */
 
 const struct capif_route aef_control_routes[] = {
     { "POST", "/aef-security/v1/check-authentication", SMALL, 0,
       aef_post_check_authentication },
+    { "POST", "/aef-security/v1/revoke-authorization", MEDIUM, AEF_FROM_CCF,
+      aef_post_revoke_authorization },
     { .method = NULL },
 };
 

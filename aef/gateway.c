@@ -58,7 +58,8 @@ struct passage {
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
-    bool asked; /* the CCF, anew */
+    bool asked;               /* the CCF, anew */
+    unsigned long long known; /* aef_denied_count() of what this rests on */
 };
 
 static void passage_free(struct passage *p)
@@ -307,13 +308,18 @@ static bool authenticated(const struct passage *p, SSL *ssl,
         .aef_id = p->w->aef->aef_id,
         .api_name = p->api->name,
         .now = time(NULL),
+        .denied_until = aef_denied_until(p->w->aef->denied, p->who.ccf_id,
+                                         p->who.id, p->api->name, time(NULL)),
         .cert = SSL_get0_peer_certificate(ssl),
         .untrusted = SSL_get_peer_cert_chain(ssl),
     };
 
     switch (p->how) {
     case BY_TOKEN:
-        return aef_token_check(&p->jws, info, &call, no);
+        if (!aef_token_check(&p->jws, info, &call, no))
+            return false;
+        aef_peer_note(ssl, &p->who);
+        return true;
     case BY_PSK:
         return psk_ok(p, aef_psk_of(ssl), info, no);
     case BY_CERTIFICATE:
@@ -338,6 +344,8 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
     static const struct aef_refusal inactive = { 401, "invalid_token",
                                                  "the CCF does not vouch for "
                                                  "the token" };
+    static const struct aef_refusal revoked = { 401, "invalid_token",
+                                                "revoked meanwhile" };
     struct passage *p = arg;
 
     if (capif_req_ssl(p->req) == NULL) {
@@ -346,6 +354,9 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
         no_ccf(p);
     } else if (verdict == AEF_INACTIVE) {
         challenge(p->req, &inactive);
+    } else if (aef_denied_since(p->w->aef->denied, p->who.ccf_id, p->who.id,
+                                p->api->name, p->known)) {
+        challenge(p->req, &revoked);
     } else {
         pass_on(p);
         return;
@@ -396,7 +407,8 @@ static void on_info(const struct aef_info *info, void *arg)
     } else if (strcmp(method, methods[p->how]) != 0) {
         capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
     } else if (introspects(p)) {
-        aef_verdict_get(p->w, p->jws.text, on_verdict, p);
+        p->known = info->asked;
+        aef_verdict_get(p->w, &p->who, p->jws.text, on_verdict, p);
         return;
     } else {
         pass_on(p);

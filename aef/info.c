@@ -36,6 +36,8 @@ struct aef_fetch {
     struct aef_worker *w;
     char ccf_id[CAPIF_CCF_ID_MAX + 1];
     char invoker_id[CAPIF_ID_MAX + 1];
+    unsigned long long asked; /* aef_denied_count() when it was sent */
+    bool again;
     struct waiter *waiters;
 };
 
@@ -217,10 +219,14 @@ static struct aef_info **slot_locked(struct aef_cache *cache,
     return NULL;
 }
 
-/* A reference of the caller's own, or NULL. */
-static struct aef_info *cache_find(struct aef_cache *cache, const char *ccf_id,
+/*
+ * A reference of the caller's own, or NULL.  What was asked before something
+ * of that invoker's was revoked is as good as not there.
+ */
+static struct aef_info *cache_find(const struct aef *aef, const char *ccf_id,
                                    const char *invoker_id)
 {
+    struct aef_cache *cache = aef->cache;
     struct aef_info **slot, *info = NULL;
 
     pthread_mutex_lock(&cache->lock);
@@ -230,6 +236,12 @@ static struct aef_info *cache_find(struct aef_cache *cache, const char *ccf_id,
         atomic_fetch_add(&info->refs, 1);
     }
     pthread_mutex_unlock(&cache->lock);
+    if (info != NULL
+        && aef_denied_since(aef->denied, ccf_id, invoker_id, NULL,
+                            info->asked)) {
+        aef_info_put(info);
+        info = NULL;
+    }
     return info;
 }
 
@@ -284,6 +296,8 @@ static void take_psks(struct aef *aef, const struct aef_info *info)
     }
 }
 
+static bool fetch_send(struct aef_fetch *f);
+
 static void on_answer(const struct capif_answer *a, void *arg)
 {
     struct aef_fetch *f = arg;
@@ -291,12 +305,22 @@ static void on_answer(const struct capif_answer *a, void *arg)
     struct aef_info *info = NULL;
     char status[16];
 
-    if (a->status == 200)
+    /* Something of this invoker's was revoked while the CCF was asked. */
+    if (aef_denied_since(aef->denied, f->ccf_id, f->invoker_id, NULL,
+                         f->asked)) {
+        if (!f->again) {
+            f->again = true;
+            if (fetch_send(f))
+                return;
+        }
+    } else if (a->status == 200) {
         info = aef_info_parse(f->ccf_id, f->invoker_id, aef->aef_id, a->body,
                               a->body_len);
-    else if (a->status == 404)
+    } else if (a->status == 404) {
         info = info_new(f->ccf_id, f->invoker_id);
+    }
     if (info != NULL) {
+        info->asked = f->asked;
         take_psks(aef, info);
         info->expires =
             time(NULL)
@@ -310,33 +334,41 @@ static void on_answer(const struct capif_answer *a, void *arg)
     aef_info_put(info);
 }
 
-static struct aef_fetch *fetch_start(struct aef_worker *w, const char *ccf_id,
-                                     const char *invoker_id)
+static bool fetch_send(struct aef_fetch *f)
 {
-    struct aef_fetch *f = calloc(1, sizeof(*f));
+    const struct aef *aef = f->w->aef;
     char url[1024];
     const struct capif_call call = {
         .method = "GET",
         .url = url,
-        .address = w->aef->ccf_address,
-        .cred = &w->aef->cred,
-        .ca_file = w->aef->ca_file,
+        .address = aef->ccf_address,
+        .cred = &aef->cred,
+        .ca_file = aef->ca_file,
         .timeout_ms = HOP_MS,
         .answer_max = ANSWER_MAX,
         .done = on_answer,
         .arg = f,
     };
 
+    f->asked = aef_denied_count(aef->denied);
+    snprintf(url, sizeof(url),
+             "%s/capif-security/v1/trustedInvokers/%s?authenticationInfo=true"
+             "&authorizationInfo=true&vs-src-ccf-id=%s",
+             aef->ccf_url, f->invoker_id, f->ccf_id);
+    return capif_client_send(f->w->client, &call) != NULL;
+}
+
+static struct aef_fetch *fetch_start(struct aef_worker *w, const char *ccf_id,
+                                     const char *invoker_id)
+{
+    struct aef_fetch *f = calloc(1, sizeof(*f));
+
     if (f == NULL)
         return NULL;
     f->w = w;
     snprintf(f->ccf_id, sizeof(f->ccf_id), "%s", ccf_id);
     snprintf(f->invoker_id, sizeof(f->invoker_id), "%s", invoker_id);
-    snprintf(url, sizeof(url),
-             "%s/capif-security/v1/trustedInvokers/%s?authenticationInfo=true"
-             "&authorizationInfo=true&vs-src-ccf-id=%s",
-             w->aef->ccf_url, invoker_id, ccf_id);
-    if (capif_client_send(w->client, &call) == NULL) {
+    if (!fetch_send(f)) {
         free(f);
         return NULL;
     }
@@ -349,7 +381,7 @@ void aef_info_get(struct aef_worker *w, const char *ccf_id,
                   const char *invoker_id, bool refresh, aef_info_fn *fn,
                   void *arg)
 {
-    struct aef_info *info = cache_find(w->aef->cache, ccf_id, invoker_id);
+    struct aef_info *info = cache_find(w->aef, ccf_id, invoker_id);
     struct waiter *waiter = NULL;
     struct aef_fetch *f;
 

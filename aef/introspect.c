@@ -22,6 +22,7 @@
 struct verdict {
     char hash[44];
     bool active;
+    unsigned long long asked;
     time_t until;
 };
 
@@ -42,6 +43,7 @@ struct aef_inquiry {
     struct aef_inquiry *next;
     struct aef_worker *w;
     char hash[44];
+    unsigned long long asked; /* aef_denied_count() at its start */
     struct waiter *waiters;
 };
 
@@ -73,7 +75,7 @@ static struct verdict *slot_of(struct aef_verdicts *v, const char *hash)
 }
 
 bool aef_verdict_find(struct aef_verdicts *v, const char *hash, time_t now,
-                      bool *active)
+                      bool *active, unsigned long long *asked)
 {
     struct verdict *slot;
     bool found;
@@ -81,14 +83,16 @@ bool aef_verdict_find(struct aef_verdicts *v, const char *hash, time_t now,
     pthread_mutex_lock(&v->lock);
     slot = slot_of(v, hash);
     found = strcmp(slot->hash, hash) == 0 && slot->until > now;
-    if (found)
+    if (found) {
         *active = slot->active;
+        *asked = slot->asked;
+    }
     pthread_mutex_unlock(&v->lock);
     return found;
 }
 
 void aef_verdict_keep(struct aef_verdicts *v, const char *hash, bool active,
-                      time_t until)
+                      unsigned long long asked, time_t until)
 {
     struct verdict *slot;
 
@@ -96,6 +100,7 @@ void aef_verdict_keep(struct aef_verdicts *v, const char *hash, bool active,
     slot = slot_of(v, hash);
     strcpy(slot->hash, hash);
     slot->active = active;
+    slot->asked = asked;
     slot->until = until;
     pthread_mutex_unlock(&v->lock);
 }
@@ -133,11 +138,11 @@ static void on_answer(const struct capif_answer *a, void *arg)
     said = json_object_get(doc, "active");
     if (json_is_boolean(said)) {
         verdict = json_is_true(said) ? AEF_ACTIVE : AEF_INACTIVE;
-        aef_verdict_keep(aef->verdicts, q->hash, verdict == AEF_ACTIVE,
-                         time(NULL)
-                             + (verdict == AEF_ACTIVE
-                                    ? (time_t)aef->info_seconds
-                                    : NEGATIVE_SECONDS));
+        aef_verdict_keep(
+            aef->verdicts, q->hash, verdict == AEF_ACTIVE, q->asked,
+            time(NULL)
+                + (verdict == AEF_ACTIVE ? (time_t)aef->info_seconds
+                                         : NEGATIVE_SECONDS));
     } else {
         snprintf(status, sizeof(status), "%d", a->status);
         capif_log("ccf-failed", "status", status, "why", a->error, NULL);
@@ -168,6 +173,7 @@ static struct aef_inquiry *inquiry_start(struct aef_worker *w,
 
     if (q != NULL && body != NULL) {
         q->w = w;
+        q->asked = aef_denied_count(w->aef->denied);
         strcpy(q->hash, hash);
         /* A JWS has no character that a form would encode. */
         call.body_len = (size_t)snprintf(body, room, "token=%s", token);
@@ -187,11 +193,19 @@ static struct aef_inquiry *inquiry_start(struct aef_worker *w,
     return q;
 }
 
-void aef_verdict_get(struct aef_worker *w, const char *token,
-                     aef_verdict_fn *fn, void *arg)
+/* Does what the CCF was asked then still hold? */
+static bool holds(const struct aef_worker *w, const struct capif_identity *who,
+                  unsigned long long asked)
+{
+    return !aef_denied_since(w->aef->denied, who->ccf_id, who->id, NULL, asked);
+}
+
+void aef_verdict_get(struct aef_worker *w, const struct capif_identity *who,
+                     const char *token, aef_verdict_fn *fn, void *arg)
 {
     struct waiter *waiter = calloc(1, sizeof(*waiter));
     struct aef_inquiry *q = NULL;
+    unsigned long long asked;
     char hash[44];
     bool active;
 
@@ -200,13 +214,14 @@ void aef_verdict_get(struct aef_worker *w, const char *token,
         fn(AEF_UNDECIDED, arg);
         return;
     }
-    if (aef_verdict_find(w->aef->verdicts, hash, time(NULL), &active)) {
+    if (aef_verdict_find(w->aef->verdicts, hash, time(NULL), &active, &asked)
+        && holds(w, who, asked)) {
         free(waiter);
         fn(active ? AEF_ACTIVE : AEF_INACTIVE, arg);
         return;
     }
     for (q = w->inquiries; q != NULL; q = q->next)
-        if (strcmp(q->hash, hash) == 0)
+        if (strcmp(q->hash, hash) == 0 && holds(w, who, q->asked))
             break;
     if (q == NULL && (q = inquiry_start(w, token, hash)) == NULL) {
         free(waiter);

@@ -13,6 +13,7 @@
 
 #define IDLE_SECONDS    30
 #define CONNECTIONS_MAX 4096
+#define TICK_US         500000 /* who was revoked has a second (design 10) */
 
 static void worker_stop(void *state)
 {
@@ -28,7 +29,7 @@ static void worker_stop(void *state)
     free(w);
 }
 
-/* A PSK ends at its time, and the connections made with it. */
+/* A PSK ends at its time; so do connections of whom has been revoked. */
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct aef_worker *w = arg;
@@ -36,18 +37,19 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     aef_psks_expire(w->aef->psks);
-    capif_server_cut(w->service, aef_psk_dead, NULL);
+    capif_server_cut(w->service, aef_peer_gone, w->aef);
 }
 
 static void *worker_start(struct event_base *base, void *app)
 {
     struct aef *aef = app;
     struct aef_worker *w = calloc(1, sizeof(*w));
-    const struct timeval second = { 1, 0 };
+    const struct timeval often = { 0, TICK_US };
     const struct capif_server_config control = {
         .listen = aef->control_listen,
         .tls = aef->control_tls,
         .routes = aef_control_routes,
+        .who = aef_control_who,
         .app = w,
         .idle_seconds = IDLE_SECONDS,
         .max_connections = CONNECTIONS_MAX,
@@ -69,7 +71,7 @@ static void *worker_start(struct event_base *base, void *app)
         || (w->control = capif_server_new(base, &control)) == NULL
         || (w->service = capif_server_new(base, &service)) == NULL
         || (w->tick = event_new(base, -1, EV_PERSIST, on_tick, w)) == NULL
-        || event_add(w->tick, &second) != 0) {
+        || event_add(w->tick, &often) != 0) {
         worker_stop(w);
         return NULL;
     }

@@ -89,6 +89,28 @@ void aef_psks_expire(struct aef_psks *psks)
         psk_end(ended[--n]);
 }
 
+void aef_psks_revoke(struct aef_psks *psks, const char *ccf_id,
+                     const char *invoker_id, const char *api_name)
+{
+    struct aef_psk *ended[PSKS_MAX];
+    size_t n = 0;
+
+    pthread_mutex_lock(&psks->lock);
+    for (size_t i = 0; i < PSKS_MAX; i++) {
+        struct aef_psk *psk = psks->slots[i];
+
+        if (psk == NULL || strcmp(psk->invoker_id, invoker_id) != 0
+            || strcmp(psk->ccf_id, ccf_id) != 0
+            || (api_name[0] != '\0' && strcmp(psk->api->name, api_name) != 0))
+            continue;
+        ended[n++] = psk;
+        psks->slots[i] = NULL;
+    }
+    pthread_mutex_unlock(&psks->lock);
+    while (n > 0)
+        psk_end(ended[--n]);
+}
+
 /*
  * A reference of the caller's own, or NULL.  One that the token has lost is
  * as good as none: the next envelope brings it back.
@@ -153,13 +175,23 @@ static struct aef_psk **place_locked(struct aef_psks *psks,
     return n >= PSKS_PER_API ? older : free_place;
 }
 
-/* Takes the reference over; false if there is no room. */
-static bool psk_add(struct aef_psks *psks, struct aef_psk *psk)
+/*
+ * Takes the reference over; or says why not.  A revocation is first on the
+ * list and then clears the table: so it is looked for while that is locked.
+ */
+static const char *psk_add(struct aef *aef, const struct aef_info *info,
+                           struct aef_psk *psk)
 {
-    struct aef_psk **place, *ended = NULL;
+    struct aef_psks *psks = aef->psks;
+    struct aef_psk **place = NULL, *ended = NULL;
+    const char *why = NULL;
 
     pthread_mutex_lock(&psks->lock);
-    place = place_locked(psks, psk);
+    if (aef_denied_since(aef->denied, psk->ccf_id, psk->invoker_id,
+                         psk->api->name, info->asked))
+        why = "revoked meanwhile";
+    else if ((place = place_locked(psks, psk)) == NULL)
+        why = "too many PSKs";
     if (place != NULL) {
         ended = *place;
         psk->nth = ++psks->n_taken;
@@ -168,7 +200,7 @@ static bool psk_add(struct aef_psks *psks, struct aef_psk *psk)
     pthread_mutex_unlock(&psks->lock);
     if (ended != NULL)
         psk_end(ended);
-    return place != NULL;
+    return why;
 }
 
 /* ---- envelopes ---- */
@@ -206,9 +238,12 @@ static const char *read_claims(const struct aef *aef,
     const char *psk_id = capif_get_str(&root, "pskId", true, CAPIF_ID_MAX);
     const char *alg = capif_get_str(&wrap, "alg", true, 32);
     const json_t *exp = json_object_get(claims, "exp");
+    const json_t *iat = json_object_get(claims, "iat");
+    time_t now = time(NULL);
 
     *ek = capif_get_str(&wrap, "ek", true, 2048);
-    if (reader.n > 0 || !json_is_integer(exp) || !capif_id_ok(psk_id))
+    if (reader.n > 0 || !json_is_integer(exp) || !json_is_integer(iat)
+        || !capif_id_ok(psk_id))
         return "malformed";
     if (strcmp(ccf_id, info->ccf_id) != 0)
         return "of another CCF";
@@ -219,13 +254,17 @@ static const char *read_claims(const struct aef *aef,
     if (strcmp(alg, "RSA-OAEP") != 0)
         return "wrapped by an unknown algorithm";
     psk->expires = (time_t)json_integer_value(exp);
-    if (psk->expires <= time(NULL))
+    if (psk->expires <= now)
         return "expired";
-    if (psk->expires > time(NULL) + SECONDS_MAX)
+    if (psk->expires > now + SECONDS_MAX)
         return "good for too long";
     psk->api = api_of(aef, json_object_get(claims, "interface"));
     if (psk->api == NULL)
         return "for another interface";
+    /* One that is made for the asking is of that second or later. */
+    if ((time_t)json_integer_value(iat)
+        < aef_denied_until(aef->denied, ccf_id, invoker, psk->api->name, now))
+        return "revoked, or too old";
     strcpy(psk->psk_id, psk_id);
     return NULL;
 }
@@ -263,9 +302,9 @@ static const char *take(struct aef *aef, const struct aef_info *info,
     seconds = (unsigned)(psk->expires - time(NULL)) + GRACE_SECONDS;
     if (!capif_seal_unwrap_with(aef->transport, ek, seconds, psk->handle))
         return "it can't be unwrapped";
-    if (!psk_add(aef->psks, psk)) {
+    if ((why = psk_add(aef, info, psk)) != NULL) {
         capif_seal_release(psk->handle, sizeof(psk->handle));
-        return "too many PSKs";
+        return why;
     }
     capif_log("psk-taken", "ccf", psk->ccf_id, "invoker", psk->invoker_id,
               "psk", psk->psk_id, NULL);

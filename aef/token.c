@@ -37,6 +37,20 @@ static bool refuse(struct aef_refusal *no, const char *why)
     return false;
 }
 
+/*
+ * When it was issued.  One that does not say so counts as one that lives as
+ * long as a token can, and as an old one if it lives longer.
+ */
+static time_t issued(const json_t *claims, time_t now)
+{
+    const json_t *iat = json_object_get(claims, "iat");
+    time_t exp = (time_t)json_integer_value(json_object_get(claims, "exp"));
+
+    if (json_is_integer(iat))
+        return (time_t)json_integer_value(iat);
+    return exp - now > AEF_TOKEN_SECONDS ? 0 : exp - AEF_TOKEN_SECONDS;
+}
+
 static EVP_PKEY *signer(const struct capif_jws *jws, const json_t *issuers)
 {
     json_t *issuer;
@@ -132,6 +146,8 @@ bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
         return refuse(no, "the claims do not agree");
     if ((why = capif_times_check(jws->claims, call->now)) != NULL)
         return refuse(no, why);
+    if (issued(jws->claims, call->now) <= call->denied_until)
+        return refuse(no, "the token has been revoked, or is too old");
     if (!capif_aud_has(jws->claims, call->aef_id))
         return refuse(no, "the token is for another AEF");
     if (!certificate_ok(jws, info, call, no))

@@ -35,12 +35,15 @@ static int setup(void **state)
     OSSL_LIB_CTX_free(ctx);
     aef.psks = aef_psks_new();
     assert_non_null(aef.psks);
+    aef.denied = aef_denied_new();
+    assert_non_null(aef.denied);
     return 0;
 }
 
 static int teardown(void **state)
 {
     aef_psks_free(aef.psks);
+    aef_denied_free(aef.denied);
     EVP_PKEY_free(aef.transport);
     return vaults_teardown(state);
 }
@@ -120,16 +123,16 @@ static void lose_sessions(void)
 #define PREFIX  "/api"
 
 /* By our own CCF, with the interface as api_of() has it. */
-static char *envelope(EVP_PKEY *issuer)
+static char *envelope(EVP_PKEY *issuer, time_t iat)
 {
     uint8_t key[CAPIF_HANDLE_LEN] = "a PSK of 32 octets, all of them";
     char *ek = capif_seal_wrap_for(aef.transport, key), *claims, *jws;
     json_t *doc = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:{s:s, s:s}, s:{s:s, s:i, s:s}}", "ccfId",
-        aef.ccf_id, "apiInvokerId", "invoker", "aefId", aef.aef_id, "pskId",
-        "psk", "exp", (json_int_t)time(NULL) + 600, "wrap", "alg", "RSA-OAEP",
-        "ek", ek, "interface", "fqdn", SERVICE, "port", 443, "apiPrefix",
-        PREFIX);
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:{s:s, s:s}, s:{s:s, s:i, s:s}}",
+        "ccfId", aef.ccf_id, "apiInvokerId", "invoker", "aefId", aef.aef_id,
+        "pskId", "psk", "iat", (json_int_t)iat, "exp",
+        (json_int_t)time(NULL) + 600, "wrap", "alg", "RSA-OAEP", "ek", ek,
+        "interface", "fqdn", SERVICE, "port", 443, "apiPrefix", PREFIX);
 
     assert_non_null(doc);
     claims = json_dumps(doc, JSON_COMPACT);
@@ -141,6 +144,23 @@ static char *envelope(EVP_PKEY *issuer)
     free(ek);
     json_decref(doc);
     return jws;
+}
+
+/* An AEF with one API, and what its CCF says of an invoker; new issuers. */
+static struct aef_info info_by(EVP_PKEY *issuer)
+{
+    struct aef_info info = { .ccf_id = "ccf.example", .invoker_id = "invoker" };
+
+    aef.aef_id = "aef-1";
+    aef.ccf_id = "ccf.example";
+    aef.service_fqdn = SERVICE;
+    aef.service_port = 443;
+    aef.apis[0] = (struct aef_api){ "api", PREFIX, NULL };
+    aef.n_apis = 1;
+    info.issuers = json_pack("[{s:s, s:{s:[o]}}]", "ccfId", aef.ccf_id, "jwks",
+                             "keys", capif_jwk(issuer, "k"));
+    assert_non_null(info.issuers);
+    return info;
 }
 
 static bool in_use(bool *refused)
@@ -168,20 +188,10 @@ static void test_lost(void **state)
 {
     EVP_PKEY *issuer = soft_key("P-256", 0);
     bool refused = false;
-    struct aef_info info = { .ccf_id = "ccf.example", .invoker_id = "invoker" };
-    char *jws;
+    struct aef_info info = info_by(issuer);
+    char *jws = envelope(issuer, time(NULL));
 
     (void)state;
-    aef.aef_id = "aef-1";
-    aef.ccf_id = "ccf.example";
-    aef.service_fqdn = SERVICE;
-    aef.service_port = 443;
-    aef.apis[0] = (struct aef_api){ "api", PREFIX, NULL };
-    aef.n_apis = 1;
-    info.issuers = json_pack("[{s:s, s:{s:[o]}}]", "ccfId", aef.ccf_id, "jwks",
-                             "keys", capif_jwk(issuer, "k"));
-    assert_non_null(info.issuers);
-    jws = envelope(issuer);
     assert_null(aef_psk_take(&aef, &info, jws));
     assert_true(in_use(&refused));
     lose_sessions();
@@ -190,7 +200,84 @@ static void test_lost(void **state)
     assert_true(refused);
     assert_null(aef_psk_take(&aef, &info, jws));
     assert_true(in_use(&refused));
+    aef_psks_revoke(aef.psks, aef.ccf_id, "invoker", "");
     free(jws);
+    json_decref(info.issuers);
+    EVP_PKEY_free(issuer);
+}
+
+/* ---- revocation ---- */
+
+static void take(const struct aef_info *info, EVP_PKEY *issuer, time_t iat,
+                 const char *want)
+{
+    char *jws = envelope(issuer, iat);
+    const char *why = aef_psk_take(&aef, info, jws);
+
+    if (want == NULL)
+        assert_null(why);
+    else
+        assert_string_equal(why, want);
+    free(jws);
+}
+
+/*
+ * With the answer to a revocation its key is out of the token, and neither an
+ * older envelope nor a look-up that was under way brings it back.
+ */
+static void test_revoked(void **state)
+{
+    EVP_PKEY *issuer = soft_key("P-256", 0);
+    struct aef_info info = info_by(issuer);
+    SSL_CTX *s = aef_psk_server_ctx(&aef), *c = pair_client(NULL, 0);
+    struct psk psk = { "a PSK of 32 octets, all of them", 0 };
+    time_t now = time(NULL);
+    struct pair p;
+    CK_ULONG before = vault_count(v);
+    bool refused;
+
+    (void)state;
+    take(&info, issuer, now, NULL);
+    assert_true(SSL_CTX_set_ciphersuites(s, "TLS_AES_128_GCM_SHA256"));
+    p = pair_new(s, c, NULL, &psk);
+    assert_true(pair_shake(&p));
+    aef_psks_revoke(aef.psks, aef.ccf_id, "another", "api");
+    aef_psks_revoke(aef.psks, "ccf.other", "invoker", "");
+    aef_psks_revoke(aef.psks, aef.ccf_id, "invoker", "another");
+    assert_false(aef_psk_dead(p.server, NULL));
+    assert_true(vault_count(v) > before);
+    aef_psks_revoke(aef.psks, aef.ccf_id, "invoker", "api");
+    assert_true(aef_psk_dead(p.server, NULL));
+    pair_free(&p);
+    SSL_CTX_free(c);
+    SSL_CTX_free(s);
+    vault_expect(v, before);
+    assert_false(in_use(&refused));
+    assert_true(refused);
+
+    before = vault_count(v); /* with what refusing needs */
+    aef_denied_add(aef.denied, aef.ccf_id, "invoker", "api", now);
+    take(&info, issuer, now, "revoked meanwhile");
+    vault_expect(v, before);
+    info.asked = aef_denied_count(aef.denied);
+    take(&info, issuer, now - 1, "revoked, or too old");
+    take(&info, issuer, now, NULL);
+    assert_true(in_use(&refused));
+    aef_psks_revoke(aef.psks, aef.ccf_id, "invoker", "");
+    vault_expect(v, before);
+    json_decref(info.issuers);
+    EVP_PKEY_free(issuer);
+}
+
+static void test_age(void **state)
+{
+    EVP_PKEY *issuer = soft_key("P-256", 0);
+    struct aef_info info = info_by(issuer);
+    time_t now = time(NULL);
+
+    (void)state;
+    info.asked = aef_denied_count(aef.denied);
+    take(&info, issuer, now - AEF_TOKEN_SECONDS - 2, "revoked, or too old");
     json_decref(info.issuers);
     EVP_PKEY_free(issuer);
 }
@@ -222,6 +309,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_unknown_identity),
         cmocka_unit_test(test_wrong_key),
         cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_revoked),
+        cmocka_unit_test(test_age),
     };
 
     if (argc > 1 && strcmp(argv[1], "agent") == 0)

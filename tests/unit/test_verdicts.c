@@ -22,19 +22,22 @@ static void test_until(void **state)
     struct aef_verdicts *v = aef_verdicts_new();
     char one[44], two[44];
     bool active = false;
+    unsigned long long asked;
 
     (void)state;
     hash_of(1, one);
     hash_of(2, two);
-    assert_false(aef_verdict_find(v, one, NOW, &active));
-    aef_verdict_keep(v, one, true, NOW + 10);
-    assert_true(aef_verdict_find(v, one, NOW + 9, &active));
+    assert_false(aef_verdict_find(v, one, NOW, &active, &asked));
+    aef_verdict_keep(v, one, true, 7, NOW + 10);
+    assert_true(aef_verdict_find(v, one, NOW + 9, &active, &asked));
     assert_true(active);
-    assert_false(aef_verdict_find(v, one, NOW + 10, &active));
-    assert_false(aef_verdict_find(v, two, NOW, &active));
-    aef_verdict_keep(v, one, false, NOW + 5);
-    assert_true(aef_verdict_find(v, one, NOW, &active));
+    assert_int_equal(asked, 7);
+    assert_false(aef_verdict_find(v, one, NOW + 10, &active, &asked));
+    assert_false(aef_verdict_find(v, two, NOW, &active, &asked));
+    aef_verdict_keep(v, one, false, 8, NOW + 5);
+    assert_true(aef_verdict_find(v, one, NOW, &active, &asked));
     assert_false(active);
+    assert_int_equal(asked, 8);
     aef_verdicts_free(v);
     aef_verdicts_free(NULL);
 }
@@ -45,18 +48,20 @@ static void test_many(void **state)
     size_t found = 0;
     char hash[44];
     bool active;
+    unsigned long long asked;
 
     (void)state;
     for (unsigned n = 0; n < MANY; n++) {
         hash_of(n, hash);
-        aef_verdict_keep(v, hash, n % 2 == 0, NOW + 10);
+        aef_verdict_keep(v, hash, n % 2 == 0, n, NOW + 10);
     }
     for (unsigned n = 0; n < MANY; n++) {
         hash_of(n, hash);
-        if (!aef_verdict_find(v, hash, NOW, &active))
+        if (!aef_verdict_find(v, hash, NOW, &active, &asked))
             continue;
         found++;
         assert_int_equal(active, n % 2 == 0);
+        assert_int_equal(asked, n);
     }
     assert_in_range(found, 2000, 4096);
     aef_verdicts_free(v);
