@@ -81,6 +81,7 @@ static int good(void **state)
     w->call.aef_id = AEF;
     w->call.api_name = API;
     w->call.now = NOW;
+    w->call.denied_until = NOW - AEF_TOKEN_SECONDS;
     w->call.cert = w->inv;
     w->call.untrusted = NULL;
     return 0;
@@ -220,6 +221,52 @@ static void test_times(void **state)
     };
 
     run_variants(*state, v, N_OF(v), 401);
+}
+
+#define REVOKED "the token has been revoked, or is too old"
+
+/* Nothing was revoked: but that is known of the last day alone. */
+static void test_age(void **state)
+{
+    static const struct variant v[] = {
+        { "iat", "1699913601", NULL }, { "iat", "1699913600", REVOKED },
+        { "iat", "0", REVOKED },       { "iat", "-1", REVOKED },
+        { "iat", NULL, NULL },         { "iat", "'1700000000'", NULL },
+    };
+
+    run_variants(*state, v, N_OF(v), 401);
+}
+
+/* A second ago; one that says nothing of its age has to live short. */
+static void test_revoked(void **state)
+{
+    static const struct variant v[] = {
+        { "iat", STR(NOW), NULL },
+        { "iat", "1699999999", REVOKED },
+        { "iat", NULL, REVOKED },
+    };
+    static const struct variant old[] = {
+        { "exp", "1700086400", NULL },
+        { "exp", "1700086399", REVOKED },
+        { "exp", "1700086401", REVOKED },
+        { "exp", "9223372036854775807", REVOKED },
+    };
+    struct world *w = *state;
+
+    w->call.denied_until = NOW - 1;
+    run_variants(w, v, N_OF(v), 401);
+    for (size_t i = 0; i < N_OF(old); i++) {
+        json_t *c = good_claims(w);
+        const char *why;
+
+        json_object_del(c, "iat");
+        json_object_set_new(c, "exp", soft_json(old[i].value));
+        why = check(w, c);
+        if (old[i].why == NULL)
+            assert_null(why);
+        else
+            assert_string_equal(why, REVOKED);
+    }
 }
 
 #define DISAGREE "the claims do not agree"
@@ -517,6 +564,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EACH(test_good),
         EACH(test_times),
+        EACH(test_age),
+        EACH(test_revoked),
         EACH(test_claims),
         EACH(test_scope),
         EACH(test_header),
