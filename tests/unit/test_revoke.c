@@ -163,7 +163,6 @@ static void test_who(void **state)
     free(body);
 }
 
-/* What a member of revokeInfo is instead. */
 static void test_malformed(void **state)
 {
     static const struct {
