@@ -98,9 +98,10 @@ capif_handler aef_serve;
 
 struct aef_denied *aef_denied_new(void);
 void aef_denied_free(struct aef_denied *d);
-/* An API of that name; "": all that the invoker has here. */
+/* At that time: an API of that name; "": all that the invoker has here. */
 void aef_denied_add(struct aef_denied *d, const char *ccf_id,
-                    const char *invoker_id, const char *api_name, time_t now);
+                    const char *invoker_id, const char *api_name, time_t at,
+                    time_t now);
 /* How many were added so far: what the CCF is asked from now on is newer. */
 unsigned long long aef_denied_count(const struct aef_denied *d);
 /* Was one added after that count?  api_name NULL: of any API. */

@@ -32,7 +32,7 @@ struct aef_denied {
     unsigned hashes[DENIED_MAX]; /* of whose each is: read first */
     size_t n;
     time_t floor;                /* of those that had to go: the last one's */
-    unsigned long long gone_nth; /* the same */
+    unsigned long long gone_nth; /* of all that have gone: the last one's */
     /* Changed with lock held; read without. */
     atomic_ullong count;
 };
@@ -81,12 +81,20 @@ static struct denial *next_locked(struct aef_denied *d, size_t *i,
     return NULL;
 }
 
+/* Caller holds lock. */
+static void let_go_locked(struct aef_denied *d, const struct denial *it)
+{
+    if (d->gone_nth < it->nth)
+        d->gone_nth = it->nth;
+}
+
 /* What no token can be as old as is no more needed.  Caller holds lock. */
 static void expire_locked(struct aef_denied *d, time_t now)
 {
     for (size_t i = d->n; i-- > 0;) {
         if (d->list[i].at > now - AEF_TOKEN_SECONDS)
             continue;
+        let_go_locked(d, &d->list[i]);
         d->n--;
         d->list[i] = d->list[d->n];
         d->hashes[i] = d->hashes[d->n];
@@ -107,12 +115,13 @@ static struct denial *place_locked(struct aef_denied *d, time_t now)
             oldest = &d->list[i];
     if (d->floor < oldest->at)
         d->floor = oldest->at;
-    d->gone_nth = oldest->nth;
+    let_go_locked(d, oldest);
     return oldest;
 }
 
 void aef_denied_add(struct aef_denied *d, const char *ccf_id,
-                    const char *invoker_id, const char *api_name, time_t now)
+                    const char *invoker_id, const char *api_name, time_t at,
+                    time_t now)
 {
     struct denial *it;
     size_t i = 0;
@@ -126,11 +135,11 @@ void aef_denied_add(struct aef_denied *d, const char *ccf_id,
         snprintf(it->ccf_id, sizeof(it->ccf_id), "%s", ccf_id);
         snprintf(it->invoker_id, sizeof(it->invoker_id), "%s", invoker_id);
         snprintf(it->api_name, sizeof(it->api_name), "%s", api_name);
-        it->at = now;
+        it->at = at;
         d->hashes[it - d->list] = hash_of(ccf_id, invoker_id);
     }
-    if (it->at < now) /* the clock may have been set back */
-        it->at = now;
+    if (it->at < at) /* it may come late */
+        it->at = at;
     it->nth = atomic_load(&d->count) + 1;
     atomic_store(&d->count, it->nth);
     pthread_mutex_unlock(&d->lock);

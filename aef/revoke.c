@@ -9,6 +9,7 @@
 
 #include "log.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 struct revocation {
     const char *ccf_id, *invoker_id, *cause;
     const json_t *names; /* of APIs; none: all */
+    time_t at;           /* tokens issued later are not meant */
 };
 
 unsigned aef_control_who(const struct capif_req *req, void *app)
@@ -57,6 +59,7 @@ static void read_request(const struct capif_at *root, const struct aef *aef,
     r->cause = capif_get_str(&info, "cause", true, 64);
     r->ccf_id = capif_get_str(&vs, "srcCcfId", false, CAPIF_CCF_ID_MAX);
     r->names = names.v;
+    r->at = (time_t)capif_get_int(&vs, "at", 0, LONG_MAX, time(NULL));
     strings(&ids, CAPIF_ID_MAX);
     strings(&names, CAPIF_SCOPE_NAME_MAX);
     if (r->ccf_id == NULL)
@@ -73,7 +76,8 @@ static void revoke_api(struct aef *aef, const struct revocation *r,
                        const char *api_name)
 {
     /* First: what comes in from now on is measured by it. */
-    aef_denied_add(aef->denied, r->ccf_id, r->invoker_id, api_name, time(NULL));
+    aef_denied_add(aef->denied, r->ccf_id, r->invoker_id, api_name, r->at,
+                   time(NULL));
     aef_psks_revoke(aef->psks, r->ccf_id, r->invoker_id, api_name);
 }
 

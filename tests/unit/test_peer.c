@@ -106,7 +106,7 @@ static void pair_free(struct pair *p)
 
 static void deny(const char *invoker_id)
 {
-    aef_denied_add(aef.denied, CCF, invoker_id, "one", time(NULL));
+    aef_denied_add(aef.denied, CCF, invoker_id, "one", time(NULL), time(NULL));
 }
 
 static bool closes(const struct pair *p)
