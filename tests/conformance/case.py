@@ -20,6 +20,7 @@ APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
     'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
     'Discover_Service', 'Security', 'Events', 'Logging_API_Invocation',
     'Auditing')}
+APIS['AEF_Security'] = 'TS29222_AEF_Security_API.yaml'
 BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'API_Provider_Management': '/api-provider-management/v1',
          'Publish_Service': '/published-apis/v1',
@@ -27,9 +28,11 @@ BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'Security': '/capif-security/v1',
          'Events': '/capif-events/v1',
          'Logging_API_Invocation': '/api-invocation-logs/v1',
-         'Auditing': '/logs/v1'}
-ROUTES = re.findall(r'\{ "([A-Z]+)",\s*"([^"]+)",',
-                    domains.read(domains.SOURCE + '/ccf/routes.c'))
+         'Auditing': '/logs/v1',
+         'AEF_Security': '/aef-security/v1'}
+ROUTES = re.findall(r'\{ "([A-Z]+)",\s*"([^"]+)",', ''.join(
+    domains.read(domains.SOURCE + x) for x in ('/ccf/routes.c',
+                                               '/aef/control.c')))
 ops, seen, told_of = {}, {}, set()
 w = SimpleNamespace()
 
@@ -76,7 +79,8 @@ class Case(unittest.TestCase):
             head['Content-Type'] = kind
             text = (urllib.parse.urlencode(body) if kind == FORM
                     else body if isinstance(body, str) else json.dumps(body))
-        a = w.d.a.request(method, url, who, headers=head, body=text)
+        a = (w.d.aef_control if api == 'AEF_Security' else w.d.a.request)(
+            method, url, who, headers=head, body=text)
         self.assertEqual(a.status, status, a)
         value = self.own(a, method, path, url)
         seen.setdefault((api, method, path), set()).add(status)

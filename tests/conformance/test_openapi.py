@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every operation of the CCF against the official OpenAPI files.
+"""Every operation of the CCF and the AEF against the official OpenAPI files.
 
 What is sent and what is answered, good or not, is validated; so are status
 codes, media types and the headers that must be there.  Expectations of its
@@ -14,11 +14,12 @@ import json
 import case
 import domains
 from case import BASES, MERGE, ROUTES, Case, ops, seen, slots, told_of
+from conf_aef import AefSecurity
 from conf_events import Events
 from conf_logs import Logging
 from domains import FORM, make_csr, make_key
 
-__all__ = ['Events', 'Logging']  # which are in files of their own
+__all__ = ['AefSecurity', 'Events', 'Logging']  # which are in files of their own
 
 # What of the files the CCF does not have yet: not one more, not one less.
 MISSING = {('Security', 'POST', '/trustedInvokers/{apiInvokerId}/delete')}

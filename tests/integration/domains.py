@@ -309,6 +309,10 @@ class Domains:
         return https(self.aef_name, self.service, self.b.ca, method, path,
                      who, headers=headers, **kw)
 
+    def aef_control(self, method, path, who=None, **kw):
+        return https(self.aef_name, self.control, self.b.ca, method, path,
+                     who, **kw)
+
     def log(self, name):
         """What the daemon has logged: dicts of its lines."""
         return [dict(x.split('=', 1) for x in shlex.split(line) if '=' in x)
