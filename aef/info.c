@@ -303,6 +303,7 @@ static void on_answer(const struct capif_answer *a, void *arg)
     struct aef_fetch *f = arg;
     struct aef *aef = f->w->aef;
     struct aef_info *info = NULL;
+    const char *why = a->error;
     char status[16];
 
     /* Something of this invoker's was revoked while the CCF was asked. */
@@ -313,6 +314,7 @@ static void on_answer(const struct capif_answer *a, void *arg)
             if (fetch_send(f))
                 return;
         }
+        why = "something was revoked meanwhile";
     } else if (a->status == 200) {
         info = aef_info_parse(f->ccf_id, f->invoker_id, aef->aef_id, a->body,
                               a->body_len);
@@ -328,7 +330,7 @@ static void on_answer(const struct capif_answer *a, void *arg)
         cache_add(aef->cache, info);
     } else {
         snprintf(status, sizeof(status), "%d", a->status);
-        capif_log("ccf-failed", "status", status, "why", a->error, NULL);
+        capif_log("ccf-failed", "status", status, "why", why, NULL);
     }
     fetch_end(f, info);
     aef_info_put(info);

@@ -19,7 +19,8 @@ from conf_events import Events
 from conf_logs import Logging
 from domains import FORM, make_csr, make_key
 
-__all__ = ['AefSecurity', 'Events', 'Logging']  # which are in files of their own
+# Which are in files of their own.
+__all__ = ['AefSecurity', 'Events', 'Logging']
 
 # What of the files the CCF does not have yet: not one more, not one less.
 MISSING = {('Security', 'POST', '/trustedInvokers/{apiInvokerId}/delete')}

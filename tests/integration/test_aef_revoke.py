@@ -250,6 +250,36 @@ class ByInvoker(Case):
         self.others.live()
 
 
+class Late(Case):
+    """An AEF that was away is told when it is back."""
+
+    def test_what_was_granted_since_is_not_meant(self):
+        who = self.make('OAUTH')
+        token = who.token()
+
+        def do():
+            d.end('aef-b')
+            try:
+                a = who.request('DELETE', who.context)
+                self.assertEqual(a.status, 204, a)
+                end = time.monotonic() + 5
+                while not self.put(who):
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.05)
+                self.new = self.new_token(who)
+            finally:
+                d.begin('aef-b')
+        self.revokes(who, do)
+        self.assertEqual(who.call(self.new).status, 200)
+        self.no(who.call(token))
+
+    def put(self, who):
+        """503 until CCF-B has been told what was revoked."""
+        a = who.put(who.wish(who.discover()[API]))
+        self.assertIn(a.status, (201, 503), a)
+        return a.status == 201
+
+
 class ByAef(Case):
     """Some APIs of a context, by the AEF itself at CCF-B."""
 
