@@ -115,6 +115,7 @@ struct ccf_answered {
 
 struct ccf_worker {
     struct ccf *ccf;
+    struct event_base *base;
     struct ccf_store *store;
     struct capif_client *client;
     struct capif_server *server;     /* NULL: of the courier */

@@ -44,6 +44,7 @@ static struct ccf_worker *worker_new(struct event_base *base, struct ccf *ccf)
     if (w == NULL)
         return NULL;
     w->ccf = ccf_hold(ccf);
+    w->base = base;
     if ((w->store = ccf_store_open(ccf->store_name)) == NULL
         || (w->client = capif_client_new(base)) == NULL
         || (w->crls = ccf_crls_new()) == NULL) {

@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define URI_MAX  1024
-#define FEATURES 1u /* 8.5.6: Notification_test_event */
+#define URI_MAX   1024
+#define FEATURES  1u  /* 8.5.6: Notification_test_event */
+#define WAITS_MAX 100 /* for a partner to be told: in the time of a hop */
 
 /* One negotiation, for as long as partners are being asked. */
 struct negotiation {
@@ -30,6 +31,7 @@ struct negotiation {
     bool test;                      /* a test notification is to be sent */
     int success;                    /* the status of a good answer */
     struct ccf_refusal no;          /* the first; status 0: none yet */
+    unsigned waits;                 /* for a partner to be told */
 };
 
 /* One partner's part of it. */
@@ -257,25 +259,6 @@ static void check_methods(struct negotiation *neg, const struct ccf_wish *wish)
     json_decref(methods);
 }
 
-/* What was revoked there before has to arrive first, or would end this, too. */
-static void check_told(struct negotiation *neg,
-                       const struct ccf_partner *partner)
-{
-    static const struct ccf_refusal early = {
-        503, NULL, "a partner has not been told yet what was revoked"
-    };
-    static const struct ccf_refusal failed = { 503, NULL,
-                                               "the store is not available" };
-    bool waits = false;
-
-    if (ccf_store_revoke_waits(neg->w->store, partner->ccf_id, neg->invoker_id,
-                               &waits)
-        != CCF_STORE_OK)
-        note(neg, &failed);
-    else if (waits)
-        note(neg, &early);
-}
-
 /* Step 4: pass on what is in one partner's domain. */
 static void ask(struct negotiation *neg, const struct ccf_partner *partner)
 {
@@ -315,6 +298,65 @@ static void ask(struct negotiation *neg, const struct ccf_partner *partner)
     json_decref(body);
 }
 
+/*
+ * The partner that the i-th wish is for; NULL: none, or one before is for it,
+ * too.
+ */
+static const struct ccf_partner *partner_of(const struct negotiation *neg,
+                                            size_t i)
+{
+    const struct ccf_partner *partner = neg->wishes[i].at;
+
+    for (size_t k = 0; k < i; k++)
+        if (neg->wishes[k].at == partner)
+            return NULL;
+    return partner;
+}
+
+/* Is something that was revoked before still on its way to a partner? */
+static bool revocation_waits(struct negotiation *neg)
+{
+    static const struct ccf_refusal failed = { 503, NULL,
+                                               "the store is not available" };
+    const struct ccf_partner *partner;
+    bool waits = false;
+
+    for (size_t i = 0; i < neg->n && !waits; i++)
+        if ((partner = partner_of(neg, i)) != NULL
+            && ccf_store_revoke_waits(neg->w->store, partner->ccf_id,
+                                      neg->invoker_id, &waits)
+                   != CCF_STORE_OK)
+            note(neg, &failed);
+    return waits;
+}
+
+/* It would end what is granted now, too, and so has to arrive first. */
+static void ask_all(evutil_socket_t fd, short what, void *arg)
+{
+    static const struct timeval tick = { 0, CCF_HOP_MS * 1000 / WAITS_MAX };
+    static const struct ccf_refusal early = {
+        503, NULL, "a partner can not be told what was revoked"
+    };
+    struct negotiation *neg = arg;
+    const struct ccf_partner *partner;
+
+    (void)fd;
+    (void)what;
+    if (neg->no.status == 0 && revocation_waits(neg)) {
+        if (neg->waits++ < WAITS_MAX
+            && event_base_once(neg->w->base, -1, EV_TIMEOUT, ask_all, neg,
+                               &tick)
+                   == 0)
+            return;
+        note(neg, &early);
+    }
+    for (size_t i = 0; i < neg->n && neg->no.status == 0; i++)
+        if ((partner = partner_of(neg, i)) != NULL)
+            ask(neg, partner);
+    if (neg->pending == 0)
+        conclude(neg);
+}
+
 /* Steps 3 to 5. */
 static void negotiate(struct negotiation *neg,
                       const struct ccf_partner *partner)
@@ -322,15 +364,12 @@ static void negotiate(struct negotiation *neg,
     struct ccf_worker *w = neg->w;
     const struct ccf_asker who = { neg->ccf_id, neg->invoker_id };
     struct ccf_refusal no;
-    bool foreign = false;
 
     for (size_t i = 0; i < neg->n && neg->no.status == 0; i++) {
         if (!ccf_wish_locate(w, &neg->wishes[i], partner, &no)) {
             note(neg, &no);
         } else if (neg->wishes[i].at != NULL) {
-            foreign = true;
             check_methods(neg, &neg->wishes[i]);
-            check_told(neg, neg->wishes[i].at);
         } else {
             neg->entries[i] =
                 ccf_wish_choose(w, &neg->wishes[i], partner, &who, &no);
@@ -338,17 +377,7 @@ static void negotiate(struct negotiation *neg,
                 note(neg, &no);
         }
     }
-    for (size_t p = 0; foreign && neg->no.status == 0 && p < w->ccf->n_partners;
-         p++) {
-        bool asked = false;
-
-        for (size_t i = 0; i < neg->n; i++)
-            asked = asked || neg->wishes[i].at == &w->ccf->partners[p];
-        if (asked)
-            ask(neg, &w->ccf->partners[p]);
-    }
-    if (neg->pending == 0)
-        conclude(neg);
+    ask_all(-1, 0, neg);
 }
 
 /* Whose context the path names; answers and returns false if not yours. */

@@ -124,8 +124,9 @@ class Negotiation_6_24_2_1(unittest.TestCase):
 
     def test_6_24_2_1_step_3_ccf_a_finds_out_the_domain(self):
         found = one.discover()
+        who = d.a.onboard()  # who has nothing that this would take back
         clear()
-        self.assertEqual(one.put(one.wish(found[LOCAL])).status, 201)
+        self.assertEqual(who.put(who.wish(found[LOCAL])).status, 201)
         self.assertEqual(to_b.seen, [])
         without = one.wish(self.api)
         del without[VS]  # what was published says it, too
