@@ -19,7 +19,7 @@ PROBLEM = 'application/problem+json'
 APIS = {n: 'TS29222_CAPIF_%s_API.yaml' % n for n in (
     'API_Invoker_Management', 'API_Provider_Management', 'Publish_Service',
     'Discover_Service', 'Security', 'Events', 'Logging_API_Invocation',
-    'Auditing')}
+    'Auditing', 'Access_Control_Policy', 'Routing_Info')}
 APIS['AEF_Security'] = 'TS29222_AEF_Security_API.yaml'
 BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'API_Provider_Management': '/api-provider-management/v1',
@@ -29,6 +29,8 @@ BASES = {'API_Invoker_Management': '/api-invoker-management/v1',
          'Events': '/capif-events/v1',
          'Logging_API_Invocation': '/api-invocation-logs/v1',
          'Auditing': '/logs/v1',
+         'Access_Control_Policy': '/access-control-policy/v1',
+         'Routing_Info': '/capif-routing-info/v1',
          'AEF_Security': '/aef-security/v1'}
 ROUTES = re.findall(r'\{ "([A-Z]+)",\s*"([^"]+)",', ''.join(
     domains.read(domains.SOURCE + x) for x in ('/ccf/routes.c',
