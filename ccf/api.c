@@ -184,39 +184,3 @@ json_t *ccf_api_profile(const json_t *api, const char *aef_id)
     }
     return NULL;
 }
-
-json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs)
-{
-    json_t *copy = json_deep_copy(api);
-    json_t *profiles = json_object_get(copy, "aefProfiles");
-
-    for (size_t i = json_array_size(profiles); i-- > 0;) {
-        const char *aef_id = aef_of(json_array_get(profiles, i));
-
-        if (aef_id == NULL || !capif_list_has(aefs, aef_id))
-            json_array_remove(profiles, i);
-    }
-    if (!ccf_api_tidy(copy)) {
-        json_decref(copy);
-        return NULL;
-    }
-    return copy;
-}
-
-/* Absent means not shareable (TS 23.222 8.25.2.1). */
-json_t *ccf_api_for_partner(const json_t *api,
-                            const struct ccf_partner *partner)
-{
-    const json_t *share = json_object_get(api, "shareableInfo");
-    const json_t *doms = json_object_get(share, "capifProvDoms"), *dom;
-    bool named = doms == NULL;
-    size_t i;
-
-    json_array_foreach(doms, i, dom)
-    {
-        named = named || strcmp(json_string_value(dom), partner->ccf_id) == 0;
-    }
-    if (!json_is_true(json_object_get(share, "isShareable")) || !named)
-        return NULL;
-    return ccf_api_only_aefs(api, partner->aefs);
-}

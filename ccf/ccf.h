@@ -280,13 +280,6 @@ void ccf_profile_check(const struct capif_at *profile);
 void ccf_interface_check(const struct capif_at *interface);
 /* The profile of that AEF in a description; borrowed, or NULL. */
 json_t *ccf_api_profile(const json_t *api, const char *aef_id);
-/*
- * A copy for somebody who may see only the AEFs of a list, or only what is
- * shared with partner; NULL if nothing is left.
- */
-json_t *ccf_api_for_partner(const json_t *api,
-                            const struct ccf_partner *partner);
-json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs);
 
 /* ---- who may see and use what (access.c) ---- */
 

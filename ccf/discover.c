@@ -8,6 +8,7 @@
 
 #include "filter.h"
 #include "known.h"
+#include "share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,22 +79,6 @@ static struct ccf_provider_name provider_of(struct discovery *d,
     return by;
 }
 
-/* A partner is told who provides it, so that it can filter by that, too. */
-static void tell_provider(json_t *api, const struct ccf_provider_name *by)
-{
-    json_t *vs = json_object_get(api, CCF_VS);
-
-    if (!json_is_object(vs)) {
-        vs = json_object();
-        json_object_set_new(api, CCF_VS, vs);
-    }
-    json_object_set_new(vs, "apiProvDomId", json_string(by->id));
-    if (by->info != NULL)
-        json_object_set_new(vs, "apiProvDomInfo", json_string(by->info));
-    else
-        json_object_del(vs, "apiProvDomInfo");
-}
-
 /* That is between CCFs. */
 static void untell_provider(json_t *api)
 {
@@ -109,7 +94,8 @@ static void untell_provider(json_t *api)
 static json_t *seen(struct discovery *d, const struct ccf_api_row *row)
 {
     const struct ccf_provider_name by = provider_of(d, row);
-    json_t *api = d->partner != NULL ? ccf_api_for_partner(row->doc, d->partner)
+    json_t *api = d->partner != NULL ? ccf_api_for_partner(
+                      row->doc, d->partner->ccf_id, d->partner->aefs)
                                      : json_incref(row->doc);
     enum ccf_store_status st = CCF_STORE_OK;
 
@@ -126,7 +112,7 @@ static json_t *seen(struct discovery *d, const struct ccf_api_row *row)
         return NULL;
     }
     if (d->partner != NULL)
-        tell_provider(api, &by);
+        ccf_api_tell_provider(api, by.id, by.info);
     else
         untell_provider(api);
     return api;

@@ -11,6 +11,7 @@
 #include "report.h"
 
 #include "log.h"
+#include "share.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,8 @@ static enum ccf_db_status do_page(struct ccf_store *s, const struct happened *h,
                     " WHERE e.name = $1 AND e.sub_id > $2"
                     " ORDER BY e.sub_id LIMIT $3",
                     ARGS(h->ev.name, after, max), row_page, p, NULL);
+    if (st == CCF_DB_OK && h->text[6] == NULL)
+        st = ccf_share(s, &h->ev);
     for (size_t i = 0; st == CCF_DB_OK && i < p->n; i++)
         st = tell(s, h, &p->rows[i], now);
     if (st == CCF_DB_OK)

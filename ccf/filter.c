@@ -313,20 +313,6 @@ bool ccf_filter_api(const struct ccf_filter *f, const json_t *api,
            && provider_suits(f->provider, by);
 }
 
-/* Where no apiStatus says otherwise (8.2.4.2.2). */
-static bool active(const json_t *api, const char *aef_id)
-{
-    const json_t *status = json_object_get(api, "apiStatus"), *id;
-    size_t i;
-
-    json_array_foreach(json_object_get(status, "aefIds"), i, id)
-    {
-        if (is(id, aef_id))
-            return true;
-    }
-    return status == NULL;
-}
-
 bool ccf_filter_apply(const struct ccf_filter *f, json_t *api,
                       const struct ccf_provider_name *by)
 {
@@ -338,7 +324,8 @@ bool ccf_filter_apply(const struct ccf_filter *f, json_t *api,
         const json_t *profile = json_array_get(profiles, i);
         const char *id = json_string_value(json_object_get(profile, "aefId"));
 
-        if (id == NULL || !active(api, id) || !ccf_filter_profile(f, profile))
+        if (id == NULL || !ccf_api_is_active(api, id)
+            || !ccf_filter_profile(f, profile))
             json_array_remove(profiles, i);
     }
     return ccf_api_tidy(api);

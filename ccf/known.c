@@ -2,6 +2,7 @@
 #include "known.h"
 
 #include "log.h"
+#include "share.h"
 #include "store_policy.h"
 
 #include <openssl/evp.h>

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CAPIF_Publish_Service_API (TS 29.222 8.2).
+ * CAPIF_Publish_Service_API (TS 29.222 8.2): by APFs, and by partners' CCFs
+ * under their ccfIds, of what they share with this domain (TS 23.222 8.25.2).
  */
 #include "ccf.h"
 
 #include "log.h"
+#include "share.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define URI_MAX 1024
 
-/* Is the path's APF the peer?  Answers if not. */
+/* Is the path's APF, or partner, the peer?  Answers if not. */
 static bool own_apf(struct capif_req *req, const struct ccf_worker *w)
 {
     if (strcmp(capif_req_param(req, 0), w->peer.id) == 0)
         return true;
-    capif_reply_problem(req, 403, NULL, "not your APF id");
+    capif_reply_problem(req, 403, NULL, "not your id");
     return false;
 }
 
@@ -82,16 +84,126 @@ static enum ccf_store_status set(struct ccf_change *c)
     return st;
 }
 
-static const struct ccf_resource resource = { get, complete, set, NULL };
+static enum ccf_store_status delete_own(struct ccf_worker *w, const char *id)
+{
+    enum ccf_store_status st =
+        ccf_store_api_delete(w->store, w->ccf->ccf_id, id, w->peer.id);
+
+    if (st == CCF_STORE_OK)
+        capif_log("unpublished", "apf", w->peer.id, "api", id, NULL);
+    return st;
+}
+
+/* ---- by a partner ---- */
+
+/* Why it is not to be taken, in the words of TS 23.222; or NULL. */
+static const char *not_shared(const struct ccf_change *c,
+                              const struct ccf_partner *partner)
+{
+    const json_t *share = json_object_get(c->doc, "shareableInfo");
+    const json_t *doms = json_object_get(share, "capifProvDoms");
+    const json_t *path = json_object_get(c->doc, "pubApiPath"), *v;
+    const char *own = c->w->ccf->ccf_id, *id;
+    size_t i;
+
+    id = json_string_value(json_array_get(doms, 0));
+    if (!json_is_true(json_object_get(share, "isShareable"))
+        || json_array_size(doms) != 1 || strcmp(id, own) != 0)
+        return "not shared with this domain alone";
+    json_array_foreach(json_object_get(path, "ccfIds"), i, v)
+    {
+        if (strcmp(json_string_value(v), own) == 0)
+            return "it has been here already";
+    }
+    json_array_foreach(json_object_get(c->doc, "aefProfiles"), i, v)
+    {
+        id = json_string_value(json_object_get(v, "aefId"));
+        if (!capif_list_has(partner->aefs, id))
+            return "an AEF is not in the agreement";
+    }
+    return NULL;
+}
+
+/* As a discovery would give it (known.c). */
+static void complete_shared(struct ccf_change *c)
+{
+    struct capif_at root = capif_at_root(c->doc, &c->reader);
+    const struct ccf_partner *partner =
+        ccf_partner_find(c->w->ccf, c->by.who.ccf_id);
+    json_t *vs = json_object_get(c->doc, CCF_VS);
+    const char *why;
+
+    ccf_change_keeps(c, "apiId", c->id);
+    ccf_change_keeps(c, "ccfId", c->by.who.ccf_id);
+    ccf_api_check(&root);
+    if (c->reader.n > 0)
+        return;
+    if (partner == NULL || (why = not_shared(c, partner)) != NULL) {
+        c->no.status = 403;
+        snprintf(c->no.why, sizeof(c->no.why), "%s",
+                 partner != NULL ? why : "no partner");
+        return;
+    }
+    json_object_del(c->doc, "pubApiPath");
+    json_object_del(vs, "apiId");
+    if (json_is_object(vs) && json_object_size(vs) == 0)
+        json_object_del(c->doc, CCF_VS);
+    json_object_set_new(c->doc, "apiId", json_string(c->id));
+    json_object_set_new(c->doc, "ccfId", json_string(c->by.who.ccf_id));
+}
+
+static enum ccf_store_status get_shared(struct ccf_change *c, json_t **was)
+{
+    return ccf_store_api_get(c->w->store, c->by.who.ccf_id, c->id, was);
+}
+
+static enum ccf_store_status set_shared(struct ccf_change *c)
+{
+    json_t *docs = json_pack("[O]", c->doc);
+    enum ccf_store_status st =
+        ccf_store_api_merge(c->w->store, c->by.who.ccf_id, docs, NULL);
+
+    json_decref(docs);
+    if (st == CCF_STORE_OK)
+        capif_log("shared", "partner", c->by.who.ccf_id, "api", c->id, NULL);
+    return st;
+}
+
+static enum ccf_store_status delete_shared(struct ccf_worker *w, const char *id)
+{
+    const char *ccf_id = w->peer.ccf_id;
+    json_t *was = NULL, *gone = json_pack("[s]", id);
+    enum ccf_store_status st = ccf_store_api_get(w->store, ccf_id, id, &was);
+
+    if (st == CCF_STORE_OK)
+        st = ccf_store_api_merge(w->store, ccf_id, NULL, gone);
+    if (st == CCF_STORE_OK)
+        capif_log("unshared", "partner", ccf_id, "api", id, NULL);
+    json_decref(was);
+    json_decref(gone);
+    return st;
+}
+
+/* ---- requests ---- */
+
+static const struct ccf_resource *resource_of(const struct ccf_worker *w)
+{
+    static const struct ccf_resource own = { get, complete, set, NULL };
+    static const struct ccf_resource shared = { get_shared, complete_shared,
+                                                set_shared, NULL };
+
+    return w->peer.role == CAPIF_CCF ? &shared : &own;
+}
 
 static void publish(struct ccf_change *c)
 {
+    const struct ccf_resource *resource = resource_of(c->w);
     char location[URI_MAX];
     enum ccf_store_status st;
 
-    if (!ccf_change_complete(c, &resource))
+    if (!ccf_change_complete(c, resource))
         return;
-    if ((st = set(c)) != CCF_STORE_OK) {
+    if ((st = resource->set(c)) != CCF_STORE_OK) {
         ccf_reply_store(c->req, st);
         return;
     }
@@ -100,6 +212,18 @@ static void publish(struct ccf_change *c)
              c->by.who.id, c->id);
     capif_req_set_header(c->req, "Location", location);
     capif_reply_json(c->req, 201, json_incref(c->doc));
+}
+
+/* A new one; or a partner's own, so that it may say the same again. */
+static bool choose_id(const struct ccf_change *c, char out[CAPIF_ID_MAX + 1])
+{
+    const char *theirs =
+        c->w->peer.role == CAPIF_CCF ? ccf_vs_str(c->body, "apiId") : NULL;
+
+    if (theirs == NULL || !capif_id_ok(theirs))
+        return ccf_make_id("api-", out);
+    strcpy(out, theirs);
+    return true;
 }
 
 void ccf_post_api(struct capif_req *req, void *app)
@@ -114,7 +238,7 @@ void ccf_post_api(struct capif_req *req, void *app)
         || (c.body = capif_req_json(req, "application/json")) == NULL)
         return;
     c.doc = c.body;
-    if (ccf_make_id("api-", api_id))
+    if (choose_id(&c, api_id))
         publish(&c);
     else
         capif_reply_internal(req, "no-random");
@@ -129,7 +253,9 @@ void ccf_get_apis(struct capif_req *req, void *app)
 
     if (!own_apf(req, w))
         return;
-    st = ccf_store_api_list(w->store, w->ccf->ccf_id, w->peer.id, &docs);
+    st = ccf_store_api_list(w->store, w->peer.ccf_id,
+                            w->peer.role == CAPIF_CCF ? NULL : w->peer.id,
+                            &docs);
     if (st == CCF_STORE_OK)
         capif_reply_json(req, 200, docs);
     else
@@ -139,12 +265,15 @@ void ccf_get_apis(struct capif_req *req, void *app)
 void ccf_get_api(struct capif_req *req, void *app)
 {
     struct ccf_worker *w = app;
+    struct ccf_change c = { .w = w,
+                            .by = ccf_peer(w),
+                            .id = capif_req_param(req, 1) };
     json_t *doc = NULL;
     enum ccf_store_status st;
 
     if (!own_apf(req, w))
         return;
-    st = ccf_store_api_of(w->store, &w->peer, capif_req_param(req, 1), &doc);
+    st = resource_of(w)->get(&c, &doc);
     if (st == CCF_STORE_OK)
         capif_reply_json(req, 200, doc);
     else
@@ -156,7 +285,7 @@ void ccf_put_api(struct capif_req *req, void *app)
     struct ccf_worker *w = app;
 
     if (own_apf(req, w))
-        ccf_change(req, w, capif_req_param(req, 1), false, &resource);
+        ccf_change(req, w, capif_req_param(req, 1), false, resource_of(w));
 }
 
 void ccf_patch_api(struct capif_req *req, void *app)
@@ -164,23 +293,20 @@ void ccf_patch_api(struct capif_req *req, void *app)
     struct ccf_worker *w = app;
 
     if (own_apf(req, w))
-        ccf_change(req, w, capif_req_param(req, 1), true, &resource);
+        ccf_change(req, w, capif_req_param(req, 1), true, resource_of(w));
 }
 
 void ccf_delete_api(struct capif_req *req, void *app)
 {
     struct ccf_worker *w = app;
+    const char *id = capif_req_param(req, 1);
     enum ccf_store_status st;
 
     if (!own_apf(req, w))
         return;
-    st = ccf_store_api_delete(w->store, w->ccf->ccf_id, capif_req_param(req, 1),
-                              w->peer.id);
-    if (st != CCF_STORE_OK) {
+    st = w->peer.role == CAPIF_CCF ? delete_shared(w, id) : delete_own(w, id);
+    if (st == CCF_STORE_OK)
+        capif_reply_empty(req, 204);
+    else
         ccf_reply_store(req, st);
-        return;
-    }
-    capif_log("unpublished", "apf", w->peer.id, "api", capif_req_param(req, 1),
-              NULL);
-    capif_reply_empty(req, 204);
 }

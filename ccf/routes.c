@@ -11,11 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SMALL   16384
-#define MEDIUM  65536
-#define LARGE   262144
-#define HUGE    1024000 /* CCF_LOGS_MAX entries of 1 KB */
-#define MEMBERS (CCF_FROM_INVOKER | CCF_FROM_AEF | CCF_FROM_APF | CCF_FROM_AMF)
+#define SMALL      16384
+#define MEDIUM     65536
+#define LARGE      262144
+#define HUGE       1024000 /* CCF_LOGS_MAX entries of 1 KB */
+#define PUBLISHERS (CCF_FROM_APF | CCF_FROM_PARTNER)
+#define MEMBERS    (CCF_FROM_INVOKER | CCF_FROM_AEF | CCF_FROM_APF | CCF_FROM_AMF)
 
 const struct capif_route ccf_routes[] = {
     { "POST", "/api-invoker-management/v1/onboardedInvokers", SMALL, 0,
@@ -34,17 +35,17 @@ const struct capif_route ccf_routes[] = {
       CCF_FROM_AMF, ccf_patch_registration },
     { "DELETE", "/api-provider-management/v1/registrations/{}", 0, CCF_FROM_AMF,
       ccf_delete_registration },
-    { "POST", "/published-apis/v1/{}/service-apis", MEDIUM, CCF_FROM_APF,
+    { "POST", "/published-apis/v1/{}/service-apis", MEDIUM, PUBLISHERS,
       ccf_post_api },
-    { "GET", "/published-apis/v1/{}/service-apis", 0, CCF_FROM_APF,
+    { "GET", "/published-apis/v1/{}/service-apis", 0, PUBLISHERS,
       ccf_get_apis },
-    { "GET", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
+    { "GET", "/published-apis/v1/{}/service-apis/{}", 0, PUBLISHERS,
       ccf_get_api },
-    { "PUT", "/published-apis/v1/{}/service-apis/{}", MEDIUM, CCF_FROM_APF,
+    { "PUT", "/published-apis/v1/{}/service-apis/{}", MEDIUM, PUBLISHERS,
       ccf_put_api },
-    { "PATCH", "/published-apis/v1/{}/service-apis/{}", MEDIUM, CCF_FROM_APF,
+    { "PATCH", "/published-apis/v1/{}/service-apis/{}", MEDIUM, PUBLISHERS,
       ccf_patch_api },
-    { "DELETE", "/published-apis/v1/{}/service-apis/{}", 0, CCF_FROM_APF,
+    { "DELETE", "/published-apis/v1/{}/service-apis/{}", 0, PUBLISHERS,
       ccf_delete_api },
     { "POST", "/capif-events/v1/{}/subscriptions", SMALL, MEMBERS,
       ccf_post_subscription },

@@ -188,6 +188,12 @@ static const char *const migrations[][12] = {
         "CREATE INDEX revocation_by_expiry ON revocation (expires)",
         NULL,
     },
+    {
+        /* what of own APIs which partner was told last (share.c) */
+        "CREATE TABLE shared (ccf_id TEXT NOT NULL, api_id TEXT NOT NULL,"
+        " doc TEXT NOT NULL, PRIMARY KEY (ccf_id, api_id))",
+        NULL,
+    },
 };
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
 

@@ -140,18 +140,15 @@ static void row_text(const char *const *columns, void *arg)
 static enum ccf_db_status api_renew(struct ccf_store *s, const struct api *a,
                                     json_t *left)
 {
-    const json_t *was = json_object_get(left, a->api_id);
-    char *text = json_dumps(a->doc, JSON_COMPACT);
-    bool known = was != NULL;
-    bool same =
-        known && text != NULL && strcmp(json_string_value(was), text) == 0;
-    enum ccf_db_status st = text != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    const char *text = json_string_value(json_object_get(left, a->api_id));
+    const bool known = text != NULL;
+    json_t *was = known ? json_loads(text, 0, NULL) : NULL;
+    const bool same = json_equal(was, a->doc);
+    enum ccf_db_status st = CCF_DB_OK;
 
-    free(text);
+    json_decref(was);
     (void)json_object_del(left, a->api_id);
-    if (st != CCF_DB_OK || same)
-        return st;
-    if ((st = work_api_put(s, a)) != CCF_DB_OK)
+    if (same || (st = work_api_put(s, a)) != CCF_DB_OK)
         return st;
     return ccf_event_api(s,
                          known ? "SERVICE_API_UPDATE" : "SERVICE_API_AVAILABLE",

@@ -68,6 +68,12 @@ static enum ccf_db_status guard_get(struct ccf_store *s, look_fn *look,
     return st;
 }
 
+enum ccf_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
+                                     const char *ccf_id, struct ccf_guard *out)
+{
+    return guard_get(s, look_once, api_id, ccf_id, NULL, out);
+}
+
 enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
                                       const char *ccf_id,
                                       const char *invoker_id,
@@ -110,6 +116,32 @@ bool ccf_api_tidy(json_t *api)
             json_array_remove(active, i);
     }
     return json_array_size(json_object_get(api, "aefProfiles")) > 0;
+}
+
+bool ccf_api_is_active(const json_t *api, const char *aef_id)
+{
+    const json_t *status = json_object_get(api, "apiStatus"), *id;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "aefIds"), i, id)
+    {
+        if (json_is_string(id) && strcmp(json_string_value(id), aef_id) == 0)
+            return true;
+    }
+    return status == NULL;
+}
+
+bool ccf_api_keep_active(json_t *api)
+{
+    json_t *profiles = json_object_get(api, "aefProfiles");
+
+    for (size_t i = json_array_size(profiles); i-- > 0;) {
+        const char *id = str(json_array_get(profiles, i), "aefId");
+
+        if (id == NULL || !ccf_api_is_active(api, id))
+            json_array_remove(profiles, i);
+    }
+    return ccf_api_tidy(api);
 }
 
 bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api)

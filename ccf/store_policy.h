@@ -83,6 +83,13 @@ enum ccf_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
                                     const char *aef_id, const char *group_id);
 /* Has the API a profile of that AEF?  NULL has none. */
 bool ccf_api_serves(const json_t *api, const char *aef_id);
+/* Is it active there?  It is where no apiStatus says otherwise (8.2.4.2.2). */
+bool ccf_api_is_active(const json_t *api, const char *aef_id);
+/* Take out the profiles where it isn't; false if none is left. */
+bool ccf_api_keep_active(json_t *api);
+/* ccf_store_guard() for a partner. */
+enum ccf_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
+                                     const char *ccf_id, struct ccf_guard *out);
 /*
  * Profiles were taken out: take their AEFs out of apiStatus, too; false if no
  * profile is left.

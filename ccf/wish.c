@@ -6,6 +6,7 @@
 #include "ccf.h"
 
 #include "scope.h"
+#include "share.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -342,8 +343,9 @@ json_t *ccf_wish_choose(struct ccf_worker *w, const struct ccf_wish *wish,
         ccf_store_api_get(w->store, w->ccf->ccf_id, wish->api_id, &api);
 
     if (st == CCF_STORE_OK)
-        seen = partner != NULL ? ccf_api_for_partner(api, partner)
-                               : json_incref(api);
+        seen = partner != NULL
+                   ? ccf_api_for_partner(api, partner->ccf_id, partner->aefs)
+                   : json_incref(api);
     /* What is hidden is as if it were not there: profile_of() finds none. */
     if (seen != NULL)
         st = ccf_access_unhide(w, who, wish->api_id, seen, &denied);

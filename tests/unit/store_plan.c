@@ -121,6 +121,8 @@ static void fill(void)
         " FROM generate_series(1, 5000) g;"
         "INSERT INTO revocation SELECT 'c' || g % 3, 'fill-' || g, 'a', 'n',"
         " 1000000000, 4000000000 + g FROM generate_series(1, 5000) g;"
+        "INSERT INTO shared SELECT 'c' || g % 3, 'fill-' || g, '{}'"
+        " FROM generate_series(1, 5000) g;"
         "INSERT INTO log_key SELECT 'g' || g % 50, 'a' || g % 500,"
         " 'fill-' || g, '', '', 4000000000 + g"
         " FROM generate_series(1, 5000) g;"

@@ -93,6 +93,10 @@ void test_revocation_of_what_is_dropped(void **state);
 void test_revocation_of_what_a_partner_knows(void **state);
 void test_revocation_of_nothing(void **state);
 
+/* store_share.c */
+void test_share(void **state);
+void test_share_of_others(void **state);
+
 /* store_race.c */
 void test_race_fanout(void **state);
 void test_race_one_enrolment(void **state);

@@ -416,6 +416,8 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_revocation_of_what_is_dropped),
         cmocka_unit_test(test_revocation_of_what_a_partner_knows),
         cmocka_unit_test(test_revocation_of_nothing),
+        cmocka_unit_test(test_share),
+        cmocka_unit_test(test_share_of_others),
         cmocka_unit_test(test_apis),
         cmocka_unit_test(test_api_delete),
         cmocka_unit_test(test_api_replace),
