@@ -17,7 +17,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct agent_rule rules[] = {
-    { .label = "kek", .len = 3, .uids = (uid_t[]){ 1 }, .n_uids = 1, .uses = AGENT_WRAP },
+    { .label = "kek",
+      .len = 3,
+      .uids = (uid_t[]){ 1 },
+      .n_uids = 1,
+      .uses = AGENT_WRAP },
     { .label = "*",
       .prefix = true,
       .uids = (uid_t[]){ 0, 1 },
