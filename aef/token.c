@@ -7,24 +7,19 @@
 
 #include <string.h>
 
-static bool is(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
-
 /* The CCF of whose domain the invoker is: who signed, unless that says so. */
 static const char *home_of(const struct capif_jws *jws)
 {
     return json_object_get(jws->claims, "invokerCcfId") != NULL
-               ? capif_claim(jws->claims, "invokerCcfId")
-               : capif_claim(jws->claims, "ccfId");
+               ? capif_str(jws->claims, "invokerCcfId")
+               : capif_str(jws->claims, "ccfId");
 }
 
 bool aef_token_claimant(const struct capif_jws *jws, const char **ccf_id,
                         const char **invoker_id)
 {
     *ccf_id = home_of(jws);
-    *invoker_id = capif_claim(jws->claims, "client_id");
+    *invoker_id = capif_str(jws->claims, "client_id");
     return *ccf_id != NULL && *invoker_id != NULL && capif_ccf_id_ok(*ccf_id)
            && capif_id_ok(*invoker_id);
 }
@@ -60,8 +55,8 @@ static EVP_PKEY *signer(const struct capif_jws *jws, const json_t *issuers)
     json_array_foreach(issuers, i, issuer)
     {
         if (key == NULL && jws->kid != NULL
-            && is(json_string_value(json_object_get(issuer, "ccfId")),
-                  capif_claim(jws->claims, "ccfId")))
+            && capif_same(json_string_value(json_object_get(issuer, "ccfId")),
+                          capif_str(jws->claims, "ccfId")))
             key = capif_jwks_find(json_object_get(issuer, "jwks"), jws->kid);
     }
     return key;
@@ -92,10 +87,12 @@ bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers)
 static bool signed_ok(const struct capif_jws *jws, const struct aef_info *info,
                       const struct aef_call *call)
 {
-    const char *signer = capif_claim(jws->claims, "ccfId");
+    const char *signer = capif_str(jws->claims, "ccfId");
 
-    return is(jws->typ, "at+jwt") && is(home_of(jws), info->ccf_id)
-           && (is(signer, info->ccf_id) || is(signer, call->ccf_id))
+    return capif_same(jws->typ, "at+jwt")
+           && capif_same(home_of(jws), info->ccf_id)
+           && (capif_same(signer, info->ccf_id)
+               || capif_same(signer, call->ccf_id))
            && (call->vouched || aef_signature_holds(jws, info->issuers));
 }
 
@@ -105,7 +102,8 @@ bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
     struct capif_identity who;
 
     return capif_cert_identity(cert, &who) && who.role == CAPIF_INVOKER
-           && is(who.ccf_id, info->ccf_id) && is(who.id, info->invoker_id)
+           && capif_same(who.ccf_id, info->ccf_id)
+           && capif_same(who.id, info->invoker_id)
            && capif_cert_verify(cert, untrusted, info->anchors);
 }
 
@@ -114,7 +112,7 @@ static bool certificate_ok(const struct capif_jws *jws,
                            const struct aef_call *call, struct aef_refusal *no)
 {
     const char *cnf =
-        capif_claim(json_object_get(jws->claims, "cnf"), "x5t#S256");
+        capif_str(json_object_get(jws->claims, "cnf"), "x5t#S256");
     char thumbprint[44];
 
     if (call->cert == NULL)
@@ -124,7 +122,7 @@ static bool certificate_ok(const struct capif_jws *jws,
         return refuse(no, "the certificate is not the token's invoker's");
     if (cnf != NULL
         && (!capif_cert_thumbprint(call->cert, thumbprint)
-            || !is(cnf, thumbprint)))
+            || !capif_same(cnf, thumbprint)))
         return refuse(no, "the token is bound to another certificate");
     if (cnf == NULL && info->mutual)
         return refuse(no, "the token is bound to no certificate");
@@ -135,14 +133,14 @@ bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
                      const struct aef_call *call, struct aef_refusal *no)
 {
     struct capif_scope scope;
-    const char *text = capif_claim(jws->claims, "scope"), *why;
+    const char *text = capif_str(jws->claims, "scope"), *why;
 
     if (!info->known)
         return refuse(no, "no security context of this invoker here");
     if (!signed_ok(jws, info, call))
         return refuse(no, "the signature does not hold");
-    if (!capif_claim_is(jws->claims, "client_id", info->invoker_id)
-        || !capif_claim_is(jws->claims, "sub", info->invoker_id))
+    if (!capif_str_is(jws->claims, "client_id", info->invoker_id)
+        || !capif_str_is(jws->claims, "sub", info->invoker_id))
         return refuse(no, "the claims do not agree");
     if ((why = capif_times_check(jws->claims, call->now)) != NULL)
         return refuse(no, why);

@@ -11,7 +11,8 @@
 #ifndef CAPIF_JOSE_H
 #define CAPIF_JOSE_H
 
-#include <jansson.h>
+#include "json.h"
+
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,9 +62,6 @@ const char *capif_jws_parse(const char *text, struct capif_jws *out);
 bool capif_jws_verify(const struct capif_jws *jws, EVP_PKEY *key);
 void capif_jws_clear(struct capif_jws *jws);
 
-/* A claim that is a string; NULL if it is none. */
-const char *capif_claim(const json_t *claims, const char *name);
-bool capif_claim_is(const json_t *claims, const char *name, const char *value);
 /* Is aud that, or an array that has it? */
 bool capif_aud_has(const json_t *claims, const char *who);
 /* NULL, or why it may not be used now, by exp and nbf. */

@@ -250,6 +250,34 @@ static bool merge_into(json_t *object, json_t *patch)
     return true;
 }
 
+const char *capif_str(const json_t *obj, const char *name)
+{
+    return json_string_value(json_object_get(obj, name));
+}
+
+bool capif_same(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+bool capif_str_is(const json_t *obj, const char *name, const char *value)
+{
+    return capif_same(capif_str(obj, name), value);
+}
+
+bool capif_array_has(const json_t *array, const char *text)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(array, i, v)
+    {
+        if (capif_same(json_string_value(v), text))
+            return true;
+    }
+    return false;
+}
+
 json_t *capif_merge_patch(const json_t *target, json_t *patch)
 {
     json_t *doc;

@@ -69,6 +69,17 @@ struct capif_at capif_at_item(const struct capif_at *array, size_t i);
 /* The i-th of an array, which must be a string as for capif_get_str(). */
 const char *capif_item_str(const struct capif_at *array, size_t i, size_t max);
 
+/* ---- of documents that are known to be good ---- */
+
+/* A member that is a string; NULL if it is none. */
+const char *capif_str(const json_t *obj, const char *name);
+/* Is there one of that value? */
+bool capif_str_is(const json_t *obj, const char *name, const char *value);
+/* Is that string in the array? */
+bool capif_array_has(const json_t *array, const char *text);
+/* Both are there, and the same. */
+bool capif_same(const char *a, const char *b);
+
 /*
  * A new document: target as a JSON merge patch (RFC 7396) would have it.
  * Both stay as they are; target may be NULL.  NULL: out of memory.

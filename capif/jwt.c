@@ -8,29 +8,10 @@
 
 #define LEEWAY_SECONDS 30 /* TS 33.122 C.2.2: at most */
 
-const char *capif_claim(const json_t *claims, const char *name)
-{
-    return json_string_value(json_object_get(claims, name));
-}
-
-bool capif_claim_is(const json_t *claims, const char *name, const char *value)
-{
-    const char *text = capif_claim(claims, name);
-
-    return text != NULL && value != NULL && strcmp(text, value) == 0;
-}
-
 bool capif_aud_has(const json_t *claims, const char *who)
 {
-    const json_t *aud = json_object_get(claims, "aud"), *it;
-    size_t i;
-
-    json_array_foreach(aud, i, it)
-    {
-        if (json_is_string(it) && strcmp(json_string_value(it), who) == 0)
-            return true;
-    }
-    return capif_claim_is(claims, "aud", who);
+    return capif_array_has(json_object_get(claims, "aud"), who)
+           || capif_str_is(claims, "aud", who);
 }
 
 const char *capif_times_check(const json_t *claims, time_t now)

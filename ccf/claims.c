@@ -14,21 +14,20 @@ const char *ccf_assertion_check(const struct capif_jws *jws,
                                 const struct ccf_assertion_want *want)
 {
     const json_t *c = jws->claims, *iat = json_object_get(c, "iat");
-    const char *jti = capif_claim(c, "jti");
+    const char *jti = capif_str(c, "jti");
     const char *why = capif_times_check(c, want->now);
     json_int_t exp = json_integer_value(json_object_get(c, "exp"));
 
     if (jws->typ == NULL || strcmp(jws->typ, CCF_ASSERTION_TYP) != 0)
         return "not an authorization grant";
-    if (!capif_claim_is(c, "aud", want->aud)) /* no array, no other name */
+    if (!capif_str_is(c, "aud", want->aud)) /* no array, no other name */
         return "for another authorization server";
-    if (!capif_claim_is(c, "iss", want->iss))
+    if (!capif_str_is(c, "iss", want->iss))
         return "not by the client's own CCF";
-    if (!capif_claim_is(c, "sub", want->client_id)
-        || !capif_claim_is(c, "client_id", want->client_id))
+    if (!capif_str_is(c, "sub", want->client_id)
+        || !capif_str_is(c, "client_id", want->client_id))
         return "for another client";
-    if (!capif_claim_is(json_object_get(c, "cnf"), "x5t#S256",
-                        want->thumbprint))
+    if (!capif_str_is(json_object_get(c, "cnf"), "x5t#S256", want->thumbprint))
         return "bound to another certificate";
     if (why != NULL)
         return why;
@@ -46,15 +45,15 @@ bool ccf_token_whose(const struct capif_jws *jws, const char **signer,
 {
     const json_t *c = jws->claims;
 
-    *signer = capif_claim(c, "ccfId");
+    *signer = capif_str(c, "ccfId");
     *home = json_object_get(c, "invokerCcfId") != NULL
-                ? capif_claim(c, "invokerCcfId")
+                ? capif_str(c, "invokerCcfId")
                 : *signer;
-    *invoker_id = capif_claim(c, "client_id");
+    *invoker_id = capif_str(c, "client_id");
     return jws->typ != NULL && strcmp(jws->typ, "at+jwt") == 0
            && *signer != NULL && *home != NULL && *invoker_id != NULL
            && capif_id_ok(*invoker_id) && capif_ccf_id_ok(*home)
-           && capif_claim_is(c, "sub", *invoker_id);
+           && capif_str_is(c, "sub", *invoker_id);
 }
 
 /* Does the array have a key of that kid? */
@@ -65,7 +64,7 @@ static bool has_kid(const json_t *keys, const char *kid)
 
     json_array_foreach(keys, i, jwk)
     {
-        if (capif_claim_is(jwk, "kid", kid))
+        if (capif_str_is(jwk, "kid", kid))
             return true;
     }
     return false;
@@ -79,7 +78,7 @@ json_t *ccf_jwks_usable(const json_t *jwks)
 
     json_array_foreach(json_object_get(jwks, "keys"), i, jwk)
     {
-        const char *kid = capif_claim(jwk, "kid");
+        const char *kid = capif_str(jwk, "kid");
 
         if (json_array_size(keys) == CCF_JWKS_MAX)
             break;
@@ -100,7 +99,7 @@ json_t *ccf_jwks_union(const json_t *pinned, const json_t *fetched)
     json_array_extend(keys, json_object_get(pinned, "keys"));
     json_array_foreach(json_object_get(fetched, "keys"), i, jwk)
     {
-        if (!has_kid(keys, capif_claim(jwk, "kid")))
+        if (!has_kid(keys, capif_str(jwk, "kid")))
             json_array_append(keys, jwk);
     }
     return json_pack("{s:o}", "keys", keys);

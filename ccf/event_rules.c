@@ -52,11 +52,6 @@ static const struct kind *kind_of(const char *name)
     return NULL;
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
-
 /* ---- who ---- */
 
 static bool invoker_may(struct ccf_store *s, const struct kind *kind,
@@ -72,7 +67,7 @@ static bool invoker_may(struct ccf_store *s, const struct kind *kind,
         return may;
     case AN_INVOKER:
     case ITS_USE:
-        return same(e->invoker_id, id);
+        return capif_same(e->invoker_id, id);
     case INTERNAL:
         break;
     }
@@ -87,9 +82,9 @@ static bool provider_may(const struct kind *kind, const struct ccf_event *e,
                          const struct ccf_subscriber *who)
 {
     if (e->aef_id != NULL && strcmp(who->role, "aef") == 0
-        && !same(e->aef_id, who->id))
+        && !capif_same(e->aef_id, who->id))
         return false;
-    return same(e->group_id, who->group_id)
+    return capif_same(e->group_id, who->group_id)
            || (kind->subject == AN_INVOKER && e->group_id == NULL);
 }
 
@@ -121,30 +116,17 @@ json_t *ccf_event_shown(struct ccf_store *s, const struct ccf_event *e,
 
 /* ---- which ---- */
 
-static bool list_has(const json_t *list, const char *text)
-{
-    const json_t *v;
-    size_t i;
-
-    json_array_foreach(list, i, v)
-    {
-        if (same(json_string_value(v), text))
-            return true;
-    }
-    return false;
-}
-
 /* No list lets everything pass; id is the event's, or any of ids. */
 static bool pass(const json_t *wanted, const char *id, const json_t *ids)
 {
     const json_t *v;
     size_t i;
 
-    if (wanted == NULL || list_has(wanted, id))
+    if (wanted == NULL || capif_array_has(wanted, id))
         return true;
     json_array_foreach(ids, i, v)
     {
-        if (list_has(wanted, json_string_value(v)))
+        if (capif_array_has(wanted, json_string_value(v)))
             return true;
     }
     return false;
@@ -156,15 +138,15 @@ static bool aef_pass(const json_t *wanted, const struct ccf_event *e)
     const json_t *api, *profile;
     size_t i, j;
 
-    if (wanted == NULL || list_has(wanted, e->aef_id))
+    if (wanted == NULL || capif_array_has(wanted, e->aef_id))
         return true;
     json_array_foreach(json_object_get(e->detail, "serviceAPIDescriptions"), i,
                        api)
     {
         json_array_foreach(json_object_get(api, "aefProfiles"), j, profile)
         {
-            if (list_has(wanted,
-                         json_string_value(json_object_get(profile, "aefId"))))
+            if (capif_array_has(wanted, json_string_value(
+                                            json_object_get(profile, "aefId"))))
                 return true;
         }
     }
@@ -188,7 +170,7 @@ bool ccf_event_matches(const struct ccf_event *e, const json_t *doc)
 
     json_array_foreach(json_object_get(doc, "events"), i, v)
     {
-        if (same(json_string_value(v), e->name)
+        if (capif_same(json_string_value(v), e->name)
             && filter_pass(json_array_get(filters, i), e))
             return true;
     }

@@ -31,7 +31,7 @@ static void exchange_free(struct exchange *x)
 /* Of what is asserted, what is asked for; all of it as negotiated here. */
 static void conclude(struct exchange *x)
 {
-    const char *asserted = capif_claim(x->jws.claims, "scope");
+    const char *asserted = capif_str(x->jws.claims, "scope");
     const char *asked = capif_req_query(x->req, "scope");
     enum ccf_store_status st;
     struct ccf_spend spend;
@@ -57,7 +57,7 @@ static void conclude(struct exchange *x)
     spend.exp =
         (time_t)json_integer_value(json_object_get(x->jws.claims, "exp"));
     snprintf(spend.jti, sizeof(spend.jti), "%s/%s", x->partner->ccf_id,
-             capif_claim(x->jws.claims, "jti"));
+             capif_str(x->jws.claims, "jti"));
     ccf_token_issue(x->req, x->w, &x->client, NULL, &x->chosen, &spend);
 }
 

@@ -39,7 +39,7 @@ static void note(const struct inspection *in, const char *active,
                  const char *why)
 {
     capif_log("token-introspected", "aef", in->aef_id, "jti",
-              capif_claim(in->jws.claims, "jti"), "active", active, "why", why,
+              capif_str(in->jws.claims, "jti"), "active", active, "why", why,
               NULL);
 }
 
@@ -108,8 +108,8 @@ static enum ccf_store_status still_member(const struct inspection *in,
         return CCF_STORE_OK;
     st = ccf_store_member(in->w->store, &in->invoker, &member);
     if (st == CCF_STORE_OK
-        && !capif_claim_is(json_object_get(in->jws.claims, "cnf"), "x5t#S256",
-                           member.thumbprint))
+        && !capif_str_is(json_object_get(in->jws.claims, "cnf"), "x5t#S256",
+                         member.thumbprint))
         *why = "the certificate is another now";
     return st;
 }
@@ -152,7 +152,7 @@ static const char *check(struct inspection *in,
         return "for another AEF";
     if ((why = capif_times_check(in->jws.claims, time(NULL))) != NULL)
         return why;
-    scope = capif_claim(in->jws.claims, "scope");
+    scope = capif_str(in->jws.claims, "scope");
     if (scope == NULL || !capif_scope_parse(scope, &in->asserted))
         return "no scope of CAPIF";
     in->invoker.role = CAPIF_INVOKER;

@@ -117,11 +117,6 @@ struct merge {
     json_t *put, *gone;
 };
 
-static const char *str(const json_t *of, const char *name)
-{
-    return json_string_value(json_object_get(of, name));
-}
-
 /* An AEF of a description that is known, into one that was said. */
 static void add_profile(json_t *said, json_t *profile)
 {
@@ -155,7 +150,7 @@ static bool merge_one(const struct ccf_api_row *row, void *arg)
     {
         if ((said == NULL && m->cut) || !asked
             || !ccf_filter_profile(m->asked, profile)) {
-            if (ccf_api_profile(now, str(profile, "aefId")) != NULL)
+            if (ccf_api_profile(now, capif_str(profile, "aefId")) != NULL)
                 continue;
             if (said != NULL)
                 add_profile(now, profile);
@@ -185,7 +180,7 @@ static enum ccf_store_status merge(struct ccf_worker *w,
 
     json_array_foreach(docs, i, api)
     {
-        json_object_set(m.said, str(api, "apiId"), api);
+        json_object_set(m.said, capif_str(api, "apiId"), api);
     }
     st = ccf_store_api_each(w->store, partner->ccf_id, asked->api_name,
                             merge_one, &m);

@@ -20,16 +20,6 @@
 
 static const char collection[] = "/api-provider-management/v1/registrations";
 
-static const char *str(const json_t *obj, const char *name)
-{
-    return json_string_value(json_object_get(obj, name));
-}
-
-static bool same(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
-
 /* ---- AEFs that the enrolment names ---- */
 
 static const json_t *granted(const struct ccf_change *c)
@@ -41,7 +31,7 @@ static const json_t *granted(const struct ccf_change *c)
 
 static bool aef_ok(const json_t *aef)
 {
-    const char *id = str(aef, "id"), *dns = str(aef, "dnsName");
+    const char *id = capif_str(aef, "id"), *dns = capif_str(aef, "dnsName");
 
     return id != NULL && dns != NULL && capif_id_ok(id)
            && capif_scope_name_ok(id) && capif_ccf_id_ok(dns);
@@ -55,8 +45,8 @@ static const char *dns_of(const struct ccf_change *c, const char *id)
 
     json_array_foreach(granted(c), i, aef)
     {
-        if (aef_ok(aef) && same(str(aef, "id"), id))
-            return str(aef, "dnsName");
+        if (aef_ok(aef) && capif_same(capif_str(aef, "id"), id))
+            return capif_str(aef, "dnsName");
     }
     return NULL;
 }
@@ -72,8 +62,8 @@ static const json_t *func_of(const json_t *doc, const char *role,
 
     json_array_foreach(json_object_get(doc, "apiProvFuncs"), i, func)
     {
-        if (same(str(func, "apiProvFuncId"), id)
-            && same(str(func, "apiProvFuncRole"), role))
+        if (capif_same(capif_str(func, "apiProvFuncId"), id)
+            && capif_same(capif_str(func, "apiProvFuncRole"), role))
             return func;
     }
     return NULL;
@@ -87,8 +77,8 @@ static const char *next_aef(const struct ccf_change *c)
 
     json_array_foreach(granted(c), i, aef)
     {
-        if (aef_ok(aef) && func_of(c->doc, "AEF", str(aef, "id")) == NULL)
-            return str(aef, "id");
+        if (aef_ok(aef) && func_of(c->doc, "AEF", capif_str(aef, "id")) == NULL)
+            return capif_str(aef, "id");
     }
     return NULL;
 }
@@ -122,7 +112,7 @@ static bool identify(struct ccf_change *c, const struct capif_at *func,
                      struct ccf_member *m)
 {
     const char *id = capif_get_str(func, "apiProvFuncId", false, CAPIF_ID_MAX);
-    const char *text = str(func->v, "apiProvFuncRole");
+    const char *text = capif_str(func->v, "apiProvFuncRole");
     enum capif_role role;
 
     if (!role_parse(func, &role)
@@ -160,14 +150,15 @@ static void certify_transport(struct ccf_change *c, const struct capif_at *func,
     const char *spki =
         capif_get_str(&vs, "transportPublicKey", false, CCF_PEM_MAX);
     const json_t *was_vs = json_object_get(was, CCF_VS);
-    const char *kept = str(was_vs, "transportCertificate");
+    const char *kept = capif_str(was_vs, "transportCertificate");
     X509 *cert = NULL;
     char *pem = NULL;
 
     json_object_del(vs.v, "transportCertificate");
     if (spki == NULL)
         return;
-    if (same(spki, str(was_vs, "transportPublicKey")) && kept != NULL)
+    if (capif_same(spki, capif_str(was_vs, "transportPublicKey"))
+        && kept != NULL)
         pem = strdup(kept);
     else if ((cert = ccf_issue_transport(c->w->ccf, &m->who, spki)) != NULL)
         pem = capif_cert_pem(cert);
@@ -184,7 +175,7 @@ static void certify(struct ccf_change *c, const struct capif_at *func,
                     const char *csr, struct ccf_member *m)
 {
     const json_t *was =
-        func_of(c->was, str(func->v, "apiProvFuncRole"), m->who.id);
+        func_of(c->was, capif_str(func->v, "apiProvFuncRole"), m->who.id);
     const json_t *was_info = json_object_get(was, "regInfo");
     json_t *info = json_object_get(func->v, "regInfo"), *cert;
     struct capif_at at = { info, "", &c->reader };
@@ -197,7 +188,7 @@ static void certify(struct ccf_change *c, const struct capif_at *func,
         return;
     }
 
-    if (same(csr, str(was_info, "apiProvPubKey"))) {
+    if (capif_same(csr, capif_str(was_info, "apiProvPubKey"))) {
         if (ccf_store_member(c->w->store, &m->who, &now) == CCF_STORE_OK) {
             *m = now;
             json_object_set(info, "apiProvCert",
@@ -265,14 +256,14 @@ static char *digest_of(const char *token)
 static void check_reg_sec(struct ccf_change *c, const struct capif_at *root)
 {
     const char *token = capif_get_str(root, "regSec", true, CAPIF_JWS_MAX);
-    const char *was = str(c->was, "regSec");
+    const char *was = capif_str(c->was, "regSec");
     char *digest = token != NULL ? digest_of(token) : NULL;
 
     if (token == NULL)
         return;
-    if (c->was == NULL || same(digest, was))
+    if (c->was == NULL || capif_same(digest, was))
         json_object_set_new(root->v, "regSec", json_string(digest));
-    else if (!same(token, was)) {
+    else if (!capif_same(token, was)) {
         struct capif_at at = { NULL, "/regSec", &c->reader };
         capif_complain(&at, "is not what this registration was made with");
     }

@@ -103,22 +103,17 @@ static const char *not_shared(const struct ccf_change *c,
     const json_t *share = json_object_get(c->doc, "shareableInfo");
     const json_t *doms = json_object_get(share, "capifProvDoms");
     const json_t *path = json_object_get(c->doc, "pubApiPath"), *v;
-    const char *own = c->w->ccf->ccf_id, *id;
+    const char *own = c->w->ccf->ccf_id;
     size_t i;
 
-    id = json_string_value(json_array_get(doms, 0));
     if (!json_is_true(json_object_get(share, "isShareable"))
-        || json_array_size(doms) != 1 || strcmp(id, own) != 0)
+        || json_array_size(doms) != 1 || !capif_array_has(doms, own))
         return "not shared with this domain alone";
-    json_array_foreach(json_object_get(path, "ccfIds"), i, v)
-    {
-        if (strcmp(json_string_value(v), own) == 0)
-            return "it has been here already";
-    }
+    if (capif_array_has(json_object_get(path, "ccfIds"), own))
+        return "it has been here already";
     json_array_foreach(json_object_get(c->doc, "aefProfiles"), i, v)
     {
-        id = json_string_value(json_object_get(v, "aefId"));
-        if (!capif_list_has(partner->aefs, id))
+        if (!capif_list_has(partner->aefs, capif_str(v, "aefId")))
             return "an AEF is not in the agreement";
     }
     return NULL;

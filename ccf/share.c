@@ -20,8 +20,7 @@ json_t *ccf_api_only_aefs(const json_t *api, const char *const *aefs)
     json_t *profiles = json_object_get(copy, "aefProfiles");
 
     for (size_t i = json_array_size(profiles); i-- > 0;) {
-        const char *aef_id = json_string_value(
-            json_object_get(json_array_get(profiles, i), "aefId"));
+        const char *aef_id = capif_str(json_array_get(profiles, i), "aefId");
 
         if (aef_id == NULL || !capif_list_has(aefs, aef_id))
             json_array_remove(profiles, i);
@@ -38,16 +37,11 @@ json_t *ccf_api_for_partner(const json_t *api, const char *ccf_id,
                             const char *const *aefs)
 {
     const json_t *share = json_object_get(api, "shareableInfo");
-    const json_t *doms = json_object_get(share, "capifProvDoms"), *dom;
-    bool named = doms == NULL;
+    const json_t *doms = json_object_get(share, "capifProvDoms");
     json_t *seen;
-    size_t i;
 
-    json_array_foreach(doms, i, dom)
-    {
-        named = named || strcmp(json_string_value(dom), ccf_id) == 0;
-    }
-    if (!json_is_true(json_object_get(share, "isShareable")) || !named
+    if (!json_is_true(json_object_get(share, "isShareable"))
+        || (doms != NULL && !capif_array_has(doms, ccf_id))
         || (seen = ccf_api_only_aefs(api, aefs)) == NULL)
         return NULL;
     json_object_set_new(
@@ -111,9 +105,8 @@ static enum ccf_db_status seen_by(struct ccf_store *s, const struct api *a,
         return CCF_DB_OK;
     if ((st = ccf_guard_partner(s, a->id, to->ccf_id, &guard)) == CCF_DB_OK) {
         if (ccf_api_keep_active(*out) && ccf_guard_keep(&guard, *out)) {
-            ccf_api_tell_provider(
-                *out, a->group_id,
-                json_string_value(json_object_get(a->group, "apiProvDomInfo")));
+            ccf_api_tell_provider(*out, a->group_id,
+                                  capif_str(a->group, "apiProvDomInfo"));
         } else {
             json_decref(*out);
             *out = NULL;

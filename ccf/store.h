@@ -14,8 +14,8 @@
 
 #include "cert.h"
 #include "crl.h"
+#include "json.h"
 
-#include <jansson.h>
 #include <time.h>
 
 #define CCF_VS "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */

@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *str(const json_t *of, const char *name)
-{
-    return json_string_value(json_object_get(of, name));
-}
-
 static void row_guard(const char *const *columns, void *arg)
 {
     struct ccf_guard *g = arg;
@@ -97,8 +92,8 @@ bool ccf_api_serves(const json_t *api, const char *aef_id)
 
     json_array_foreach(json_object_get(api, "aefProfiles"), i, profile)
     {
-        if (str(profile, "aefId") != NULL
-            && strcmp(str(profile, "aefId"), aef_id) == 0)
+        if (capif_str(profile, "aefId") != NULL
+            && strcmp(capif_str(profile, "aefId"), aef_id) == 0)
             return true;
     }
     return false;
@@ -120,15 +115,10 @@ bool ccf_api_tidy(json_t *api)
 
 bool ccf_api_is_active(const json_t *api, const char *aef_id)
 {
-    const json_t *status = json_object_get(api, "apiStatus"), *id;
-    size_t i;
+    const json_t *status = json_object_get(api, "apiStatus");
 
-    json_array_foreach(json_object_get(status, "aefIds"), i, id)
-    {
-        if (json_is_string(id) && strcmp(json_string_value(id), aef_id) == 0)
-            return true;
-    }
-    return status == NULL;
+    return status == NULL
+           || capif_array_has(json_object_get(status, "aefIds"), aef_id);
 }
 
 bool ccf_api_keep_active(json_t *api)
@@ -136,7 +126,7 @@ bool ccf_api_keep_active(json_t *api)
     json_t *profiles = json_object_get(api, "aefProfiles");
 
     for (size_t i = json_array_size(profiles); i-- > 0;) {
-        const char *id = str(json_array_get(profiles, i), "aefId");
+        const char *id = capif_str(json_array_get(profiles, i), "aefId");
 
         if (id == NULL || !ccf_api_is_active(api, id))
             json_array_remove(profiles, i);
@@ -149,7 +139,7 @@ bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api)
     json_t *profiles = json_object_get(api, "aefProfiles");
 
     for (size_t i = json_array_size(profiles); i-- > 0;) {
-        const char *id = str(json_array_get(profiles, i), "aefId");
+        const char *id = capif_str(json_array_get(profiles, i), "aefId");
 
         if (id == NULL || json_object_get(guard->denied, id) != NULL
             || (json_object_size(guard->entry) > 0
@@ -163,7 +153,7 @@ bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api)
 static bool shown_api(struct ccf_store *s, const char *api_id,
                       const char *invoker_id, json_t *api)
 {
-    const char *ccf_id = str(api, "ccfId");
+    const char *ccf_id = capif_str(api, "ccfId");
     struct ccf_guard guard;
     bool left;
 
@@ -226,13 +216,13 @@ enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
                         ARGS(ccf_id, api_id), ccf_row_doc, &api, NULL);
     json_array_foreach(pairs, i, pair)
     {
-        if (st != CCF_DB_OK || ccf_api_serves(api, str(pair, "aefId")))
+        if (st != CCF_DB_OK || ccf_api_serves(api, capif_str(pair, "aefId")))
             continue;
-        st = strcmp(str(pair, "what"), "policy") == 0
-                 ? ccf_policy_drop(s, api_id, str(pair, "aefId"),
-                                   str(pair, "group"))
-                 : ccf_routing_drop(s, api_id, str(pair, "aefId"),
-                                    str(pair, "group"));
+        st = strcmp(capif_str(pair, "what"), "policy") == 0
+                 ? ccf_policy_drop(s, api_id, capif_str(pair, "aefId"),
+                                   capif_str(pair, "group"))
+                 : ccf_routing_drop(s, api_id, capif_str(pair, "aefId"),
+                                    capif_str(pair, "group"));
     }
     json_decref(pairs);
     json_decref(api);
@@ -244,7 +234,7 @@ enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
 static bool member_there(struct ccf_store *s, const char *ccf_id,
                          const json_t *rule, enum ccf_db_status *st)
 {
-    const char *id = str(json_object_get(rule, "aefProfile"), "aefId");
+    const char *id = capif_str(json_object_get(rule, "aefProfile"), "aefId");
     struct capif_identity who = { .role = CAPIF_AEF };
     struct ccf_member member;
 
@@ -262,8 +252,10 @@ static bool member_there(struct ccf_store *s, const char *ccf_id,
 static enum ccf_db_status rules_tidy(struct ccf_store *s, const char *ccf_id,
                                      const char *group_id, json_t *row)
 {
-    const char *api_id = str(row, "apiId"), *aef_id = str(row, "aefId");
-    json_t *info = json_loads(str(row, "doc"), JSON_REJECT_DUPLICATES, NULL);
+    const char *api_id = capif_str(row, "apiId"),
+               *aef_id = capif_str(row, "aefId");
+    json_t *info =
+        json_loads(capif_str(row, "doc"), JSON_REJECT_DUPLICATES, NULL);
     json_t *rules = json_object_get(info, "routingRules");
     size_t before = json_array_size(rules);
     enum ccf_db_status st = CCF_DB_OK;

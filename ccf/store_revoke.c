@@ -23,32 +23,9 @@ struct work {
     const json_t *anew; /* entries that partners have just been asked for */
 };
 
-static const char *str(const json_t *obj, const char *name)
-{
-    return json_string_value(json_object_get(obj, name));
-}
-
 static const char *vs(const json_t *entry, const char *name)
 {
-    return str(json_object_get(entry, VS), name);
-}
-
-static bool same(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
-
-static bool list_has(const json_t *list, const char *text)
-{
-    const json_t *v;
-    size_t i;
-
-    json_array_foreach(list, i, v)
-    {
-        if (same(json_string_value(v), text))
-            return true;
-    }
-    return false;
+    return capif_str(json_object_get(entry, VS), name);
 }
 
 static bool any_of_domain(const json_t *entries, const char *ccf_id)
@@ -58,7 +35,7 @@ static bool any_of_domain(const json_t *entries, const char *ccf_id)
 
     json_array_foreach(entries, i, entry)
     {
-        if (same(vs(entry, "ccfId"), ccf_id))
+        if (capif_same(vs(entry, "ccfId"), ccf_id))
             return true;
     }
     return false;
@@ -66,14 +43,14 @@ static bool any_of_domain(const json_t *entries, const char *ccf_id)
 
 static bool is_own(const struct ccf_store *s, const char *ccf_id)
 {
-    return s->domain != NULL && same(ccf_id, s->domain->ccf_id);
+    return s->domain != NULL && capif_same(ccf_id, s->domain->ccf_id);
 }
 
 static const struct ccf_neighbour *neighbour(const struct ccf_store *s,
                                              const char *ccf_id)
 {
     for (size_t i = 0; s->domain != NULL && i < s->domain->n; i++)
-        if (same(s->domain->list[i].ccf_id, ccf_id))
+        if (capif_same(s->domain->list[i].ccf_id, ccf_id))
             return &s->domain->list[i];
     return NULL;
 }
@@ -148,7 +125,8 @@ static enum ccf_db_status tell_owner(const struct work *w, const char *ccf_id,
     const struct ccf_neighbour *p = neighbour(w->s, ccf_id);
     char url[URL_MAX];
 
-    if (p == NULL || same(ccf_id, w->r->from) || any_of_domain(w->anew, ccf_id))
+    if (p == NULL || capif_same(ccf_id, w->r->from)
+        || any_of_domain(w->anew, ccf_id))
         return CCF_DB_OK;
     partner_url(p, w->r->invoker_id, url);
     return tell_partner(w, ccf_id, url, info);
@@ -158,7 +136,7 @@ static enum ccf_db_status tell_owner(const struct work *w, const char *ccf_id,
 static enum ccf_db_status tell_invoker(const struct work *w, const json_t *info)
 {
     const struct ccf_notice n = {
-        .url = str(w->doc, "notificationDestination"),
+        .url = capif_str(w->doc, "notificationDestination"),
         .trust = CCF_TRUST_PUBLIC,
         .body = info,
     };
@@ -167,7 +145,8 @@ static enum ccf_db_status tell_invoker(const struct work *w, const json_t *info)
         return CCF_DB_OK;
     if (is_own(w->s, w->r->ccf_id))
         return ccf_notice_add(w->s, &n);
-    if (neighbour(w->s, w->r->ccf_id) == NULL || same(w->r->ccf_id, w->r->from))
+    if (neighbour(w->s, w->r->ccf_id) == NULL
+        || capif_same(w->r->ccf_id, w->r->from))
         return CCF_DB_OK;
     return tell_partner(w, w->r->ccf_id, n.url, info);
 }
@@ -184,7 +163,7 @@ static enum ccf_db_status tell_subscribers(const struct work *w,
                                            const json_t *ids)
 {
     char group[CAPIF_ID_MAX + 1] = "";
-    const char *api_id = str(entry, "apiId");
+    const char *api_id = capif_str(entry, "apiId");
     json_t *detail = json_pack("{s:O, s:[s]}", "apiIds", ids, "apiInvokerIds",
                                w->r->invoker_id);
     const struct ccf_event e = {
@@ -229,8 +208,8 @@ static enum ccf_db_status tell(const struct work *w, const json_t *entry,
 
 static bool at_same_aef(const json_t *a, const json_t *b)
 {
-    return same(vs(a, "ccfId"), vs(b, "ccfId"))
-           && same(vs(a, "aefId"), vs(b, "aefId"));
+    return capif_same(vs(a, "ccfId"), vs(b, "ccfId"))
+           && capif_same(vs(a, "aefId"), vs(b, "aefId"));
 }
 
 /* The entries at the AEF of the i-th, unless one before it is there, too. */
@@ -271,7 +250,7 @@ static enum ccf_db_status end_entry(const struct work *w, const json_t *entry)
     if (psk_id != NULL)
         st = ccf_run(w->s, "DELETE FROM psk WHERE psk_id = $1", ARGS(psk_id));
     if (st == CCF_DB_OK && name != NULL && vs(entry, "aefId") != NULL
-        && !same(w->r->from, vs(entry, "ccfId")))
+        && !capif_same(w->r->from, vs(entry, "ccfId")))
         st = ccf_run(w->s,
                      "INSERT INTO revocation VALUES ($1, $2, $3, $4, $5, $6)"
                      " ON CONFLICT (ccf_id, invoker_id, aef_id, api_name)"
@@ -325,9 +304,11 @@ static void work_clear(struct work *w)
 
 static bool matches(const struct ccf_revocation *r, const json_t *entry)
 {
-    return (r->aef_ccf_id == NULL || same(r->aef_ccf_id, vs(entry, "ccfId")))
-           && (r->aef_id == NULL || same(r->aef_id, vs(entry, "aefId")))
-           && (r->api_ids == NULL || list_has(r->api_ids, str(entry, "apiId")));
+    return (r->aef_ccf_id == NULL
+            || capif_same(r->aef_ccf_id, vs(entry, "ccfId")))
+           && (r->aef_id == NULL || capif_same(r->aef_id, vs(entry, "aefId")))
+           && (r->api_ids == NULL
+               || capif_array_has(r->api_ids, capif_str(entry, "apiId")));
 }
 
 static bool is_all(const struct ccf_revocation *r)
@@ -414,7 +395,7 @@ static bool still_there(const json_t *entry, const json_t *list)
     json_array_foreach(list, i, other)
     {
         if (at_same_aef(entry, other)
-            && same(str(entry, "apiId"), str(other, "apiId")))
+            && capif_same(capif_str(entry, "apiId"), capif_str(other, "apiId")))
             return true;
     }
     return false;

@@ -31,11 +31,6 @@ void ccf_oauth_refuse(struct capif_req *req, int status, const char *error,
 
 /* ---- scope ---- */
 
-static bool is(const char *a, const char *b)
-{
-    return a != NULL && strcmp(a, b) == 0;
-}
-
 static void add_pair(struct capif_scope *out, const char *aef_id,
                      const char *name)
 {
@@ -62,8 +57,9 @@ enum ccf_store_status ccf_scope_granted(struct ccf_worker *w,
     out->n = 0;
     json_array_foreach(json_object_get(context, "securityInfo"), i, entry)
     {
-        if (!capif_claim_is(entry, "selSecurityMethod", "OAUTH")
-            || (domain != NULL && !is(ccf_vs_str(entry, "ccfId"), domain)))
+        if (!capif_str_is(entry, "selSecurityMethod", "OAUTH")
+            || (domain != NULL
+                && !capif_same(ccf_vs_str(entry, "ccfId"), domain)))
             continue;
         may = ccf_access_entry(w, &who, entry);
         if (may == CCF_STORE_ERROR)
@@ -222,7 +218,7 @@ void ccf_token_issue(struct capif_req *req, struct ccf_worker *w,
     } else {
         capif_log(partner != NULL ? "assertion-issued" : "token-issued", "ccf",
                   client->who.ccf_id, "invoker", client->who.id, "scope", text,
-                  "jti", capif_claim(claims, "jti"), NULL);
+                  "jti", capif_str(claims, "jti"), NULL);
         reply(req, partner != NULL, token, seconds, text);
     }
     json_decref(claims);
@@ -292,7 +288,8 @@ static enum ccf_store_status client_of(struct capif_req *req,
     strcpy(out->thumbprint, w->peer_thumbprint);
     if (w->peer.role == CAPIF_INVOKER)
         return CCF_STORE_OK;
-    return w->peer.role == CAPIF_NOBODY && is(grant_type, CCF_JWT_BEARER)
+    return w->peer.role == CAPIF_NOBODY
+                   && capif_same(grant_type, CCF_JWT_BEARER)
                ? ccf_foreign_invoker(req, w, &out->who)
                : CCF_STORE_NOT_FOUND;
 }

@@ -17,11 +17,6 @@ struct func {
     const char *uri;
 };
 
-static const char *str(const json_t *obj, const char *name)
-{
-    return json_string_value(json_object_get(obj, name));
-}
-
 static bool func_parse(const char *arg, struct func *f)
 {
     const char *eq = strchr(arg, '=');
@@ -45,7 +40,7 @@ static bool add_transport(json_t *list, const char *uri)
 
     json_array_foreach(list, i, f)
     {
-        if (spki != NULL && strcmp(str(f, "apiProvFuncRole"), "AEF") == 0)
+        if (spki != NULL && strcmp(capif_str(f, "apiProvFuncRole"), "AEF") == 0)
             ok = json_object_set_new(
                      f, TOOL_VS, json_pack("{s:s}", "transportPublicKey", spki))
                  == 0;
@@ -82,8 +77,9 @@ static bool save(const struct tool_options *o, const json_t *doc)
 
     json_array_foreach(json_object_get(doc, "apiProvFuncs"), i, f)
     {
-        const char *role = str(f, "apiProvFuncRole");
-        const char *cert = str(json_object_get(f, "regInfo"), "apiProvCert");
+        const char *role = capif_str(f, "apiProvFuncRole");
+        const char *cert =
+            capif_str(json_object_get(f, "regInfo"), "apiProvCert");
 
         if (role == NULL || cert == NULL || strlen(role) != 3)
             return false;
@@ -91,11 +87,11 @@ static bool save(const struct tool_options *o, const json_t *doc)
                  role[1] | 0x20, role[2] | 0x20);
         if (!tool_write(o, name, cert))
             return false;
-        cert = str(json_object_get(f, TOOL_VS), "transportCertificate");
+        cert = capif_str(json_object_get(f, TOOL_VS), "transportCertificate");
         if (cert != NULL && !tool_write(o, "transport.crt", cert))
             return false;
         tool_step("29.222 5.11", "%s %s registered and certified", role,
-                  str(f, "apiProvFuncId"));
+                  capif_str(f, "apiProvFuncId"));
     }
     return tool_write_json(o, "provider.json", doc);
 }
@@ -164,8 +160,8 @@ static const char *apf_id(const json_t *provider)
 
     json_array_foreach(json_object_get(provider, "apiProvFuncs"), i, f)
     {
-        if (strcmp(str(f, "apiProvFuncRole"), "APF") == 0)
-            return str(f, "apiProvFuncId");
+        if (strcmp(capif_str(f, "apiProvFuncRole"), "APF") == 0)
+            return capif_str(f, "apiProvFuncId");
     }
     return NULL;
 }
@@ -195,8 +191,8 @@ static int publish(struct tool_options *o)
         snprintf(url, sizeof(url), "%s/published-apis/v1/%s/service-apis",
                  o->ccf, apf_id(provider));
         if (tool_call(o, &sent, 201, "publishing", &a)) {
-            tool_step("29.222 5.3", "%s published as %s", str(a.doc, "apiName"),
-                      str(a.doc, "apiId"));
+            tool_step("29.222 5.3", "%s published as %s",
+                      capif_str(a.doc, "apiName"), capif_str(a.doc, "apiId"));
             status = 0;
         }
     }
