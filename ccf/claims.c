@@ -2,7 +2,7 @@
 /*
  * What JWTs of OAuth claim, judged without store or network.
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * CAPIF_Security_API (TS 29.222 5.6): what AEFs fetch over CAPIF-3, and what
  * their CCF fetches for them over CAPIF-6e (6.24.2.2.1 steps 4 to 9).
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include "log.h"
 

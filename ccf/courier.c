@@ -5,7 +5,7 @@
  * (report.h), and fetches partners' keys.  Each ccfd has one; they share the
  * work by leases in the store, so that any of them may die.
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include "log.h"
 #include "notice.h"

@@ -4,7 +4,7 @@
  * partner's CCF asserts of its invoker, RFC 7523 2.1 and 3, becomes a token
  * of this domain.  It can't grant more than was negotiated here.
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include "log.h"
 

@@ -5,7 +5,7 @@
  * 10, OQ-13).  An AEF learns of tokens for itself alone, and, of all that can
  * be wrong with one, nothing but that it is not active.
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include "log.h"
 #include "store_revoke.h"

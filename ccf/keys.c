@@ -5,7 +5,7 @@
  * partner itself published when it was asked last, over CAPIF-6e (6.24.2.2.2
  * step 7; design 10, OQ-18).
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include "log.h"
 #include "store_key.h"

@@ -3,7 +3,7 @@
  * What this CCF says of itself as an authorization server: RFC 8414 metadata
  * and its JWK set.
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include <stdio.h>
 

@@ -18,6 +18,14 @@ struct add {
     enum ccf_store_status *why; /* it was refused; or CCF_STORE_OK */
 };
 
+/* An index takes no NULL. */
+static const char *text_of(const json_t *obj, const char *name)
+{
+    const char *text = capif_str(obj, name);
+
+    return text != NULL ? text : "";
+}
+
 void ccf_log_iface_read(const json_t *iface, struct ccf_log_iface *out)
 {
     static const char *const kinds[] = { "ipv4Addr", "ipv6Addr", "fqdn" };
@@ -27,11 +35,11 @@ void ccf_log_iface_read(const json_t *iface, struct ccf_log_iface *out)
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (json_object_get(iface, kinds[i]) != NULL)
             snprintf(out->address, sizeof(out->address), "%s=%s", kinds[i],
-                     capif_str(iface, kinds[i]));
+                     text_of(iface, kinds[i]));
     if (json_is_integer(port))
         snprintf(out->port, sizeof(out->port), "%u",
                  (unsigned)json_integer_value(port) & 0xffff);
-    out->prefix = capif_str(iface, "apiPrefix");
+    out->prefix = text_of(iface, "apiPrefix");
 }
 
 /* ---- adding ---- */
@@ -126,7 +134,7 @@ static enum ccf_db_status own_apis(struct ccf_store *s, const struct add *a)
 
     json_array_foreach(json_object_get(a->b->doc, "logs"), i, entry)
     {
-        json_object_set_new(ids, capif_str(entry, "apiId"), json_true());
+        json_object_set_new(ids, text_of(entry, "apiId"), json_true());
     }
     json_object_foreach_safe(ids, next, id, entry)
     {
@@ -149,7 +157,7 @@ static enum ccf_db_status add_entry(struct ccf_store *s, const struct add *a,
     enum ccf_db_status st = CCF_DB_ERROR;
     char *doc = json_dumps(entry, JSON_COMPACT), stamp[24], received[24];
 
-    (void)capif_time_parse_us(capif_str(entry, "invocationTime"), &at);
+    (void)capif_time_parse_us(text_of(entry, "invocationTime"), &at);
     snprintf(stamp, sizeof(stamp), "%lld", (long long)at);
     ccf_seconds(a->now, received);
     ccf_log_iface_read(json_object_get(entry, "srcInterface"), &src);
@@ -164,13 +172,12 @@ static enum ccf_db_status add_entry(struct ccf_store *s, const struct add *a,
             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
             " $14, $15, $16, $17, $18, $19, $20, $21)",
             ARGS(b->by->group_id, b->log_id, stamp, received, b->by->who.id,
-                 b->invoker_ccf, capif_str(b->doc, "apiInvokerId"),
-                 capif_str(entry, "apiId"), capif_str(entry, "apiName"),
-                 capif_str(entry, "apiVersion"),
-                 capif_str(entry, "resourceName"), capif_str(entry, "protocol"),
-                 capif_str(entry, "operation"), capif_str(entry, "result"),
-                 src.address, src.port, src.prefix, dst.address, dst.port,
-                 dst.prefix, doc));
+                 b->invoker_ccf, text_of(b->doc, "apiInvokerId"),
+                 text_of(entry, "apiId"), text_of(entry, "apiName"),
+                 text_of(entry, "apiVersion"), text_of(entry, "resourceName"),
+                 text_of(entry, "protocol"), text_of(entry, "operation"),
+                 text_of(entry, "result"), src.address, src.port, src.prefix,
+                 dst.address, dst.port, dst.prefix, doc));
     free(doc);
     return st;
 }
@@ -180,7 +187,7 @@ static enum ccf_db_status add_entry(struct ccf_store *s, const struct add *a,
 /* Of HTTP, 2xx and 3xx; of others it is not known what a result means. */
 static bool succeeded(const json_t *entry)
 {
-    const char *result = capif_str(entry, "result");
+    const char *result = text_of(entry, "result");
 
     return (result[0] == '2' || result[0] == '3') && strlen(result) == 3
            && strspn(result, "0123456789") == 3;
@@ -195,7 +202,7 @@ static json_t *alike(json_t *logs, bool *success)
     for (size_t i = 0; i < json_array_size(logs);) {
         entry = json_array_get(logs, i);
         if (json_array_size(some) < EVENT_LOGS && succeeded(entry) == *success
-            && strcmp(capif_str(entry, "apiId"), capif_str(first, "apiId")) == 0
+            && strcmp(text_of(entry, "apiId"), text_of(first, "apiId")) == 0
             && json_array_append(some, entry) == 0)
             json_array_remove(logs, i);
         else
@@ -223,8 +230,8 @@ static enum ccf_db_status add_events(struct ccf_store *s, const struct add *a)
             const struct ccf_event event = {
                 .name = success ? "SERVICE_API_INVOCATION_SUCCESS"
                                 : "SERVICE_API_INVOCATION_FAILURE",
-                .api_id = capif_str(json_array_get(some, 0), "apiId"),
-                .invoker_id = capif_str(a->b->doc, "apiInvokerId"),
+                .api_id = text_of(json_array_get(some, 0), "apiId"),
+                .invoker_id = text_of(a->b->doc, "apiInvokerId"),
                 .aef_id = a->b->by->who.id,
                 .group_id = a->b->by->group_id,
                 .detail = detail,

@@ -6,7 +6,7 @@
  * identifier as resource (RFC 8707), the answer is not a token but an
  * assertion, for which that partner gives one (exchange.c).
  */
-#include "ccf.h"
+#include "oauth.h"
 
 #include "log.h"
 #include "store_revoke.h"

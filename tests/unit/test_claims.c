@@ -5,7 +5,7 @@
  */
 #include "soft.h"
 
-#include "ccf.h"
+#include "oauth.h"
 
 #include <string.h>
 
