@@ -96,26 +96,26 @@ static enum ccf_store_status delete_own(struct ccf_worker *w, const char *id)
 
 /* ---- by a partner ---- */
 
-/* Why it is not to be taken, in the words of TS 23.222; or NULL. */
+/* NULL, and the AEFs of the agreement stay; or why it is not to be taken. */
 static const char *not_shared(const struct ccf_change *c,
                               const struct ccf_partner *partner)
 {
+    json_t *seen;
     const json_t *share = json_object_get(c->doc, "shareableInfo");
     const json_t *doms = json_object_get(share, "capifProvDoms");
-    const json_t *path = json_object_get(c->doc, "pubApiPath"), *v;
+    const json_t *path = json_object_get(c->doc, "pubApiPath");
     const char *own = c->w->ccf->ccf_id;
-    size_t i;
 
     if (!json_is_true(json_object_get(share, "isShareable"))
         || json_array_size(doms) != 1 || !capif_array_has(doms, own))
         return "not shared with this domain alone";
     if (capif_array_has(json_object_get(path, "ccfIds"), own))
         return "it has been here already";
-    json_array_foreach(json_object_get(c->doc, "aefProfiles"), i, v)
-    {
-        if (!capif_list_has(partner->aefs, capif_str(v, "aefId")))
-            return "an AEF is not in the agreement";
-    }
+    seen = ccf_api_only_aefs(c->doc, partner->aefs);
+    if (seen == NULL)
+        return "none of its AEFs is in the agreement";
+    json_object_update(c->doc, seen); /* nothing of the former stays valid */
+    json_decref(seen);
     return NULL;
 }
 
@@ -125,12 +125,17 @@ static void complete_shared(struct ccf_change *c)
     struct capif_at root = capif_at_root(c->doc, &c->reader);
     const struct ccf_partner *partner =
         ccf_partner_find(c->w->ccf, c->by.who.ccf_id);
-    json_t *vs = json_object_get(c->doc, CCF_VS);
-    const char *why;
+    struct capif_at vs = capif_get_object(&root, CCF_VS, false);
+    const char *id = capif_get_str(&vs, "apiId", false, CAPIF_ID_MAX), *why;
+    json_t *vendor;
 
     ccf_change_keeps(c, "apiId", c->id);
     ccf_change_keeps(c, "ccfId", c->by.who.ccf_id);
+    if (c->patch)
+        ccf_change_keeps(c, "apiName", capif_str(c->was, "apiName"));
     ccf_api_check(&root);
+    if (id != NULL && strcmp(id, c->id) != 0)
+        capif_complain(&vs, "apiId is malformed or another API's");
     if (c->reader.n > 0)
         return;
     if (partner == NULL || (why = not_shared(c, partner)) != NULL) {
@@ -140,8 +145,9 @@ static void complete_shared(struct ccf_change *c)
         return;
     }
     json_object_del(c->doc, "pubApiPath");
-    json_object_del(vs, "apiId");
-    if (json_is_object(vs) && json_object_size(vs) == 0)
+    vendor = json_object_get(c->doc, CCF_VS);
+    json_object_del(vendor, "apiId");
+    if (vendor != NULL && json_object_size(vendor) == 0)
         json_object_del(c->doc, CCF_VS);
     json_object_set_new(c->doc, "apiId", json_string(c->id));
     json_object_set_new(c->doc, "ccfId", json_string(c->by.who.ccf_id));

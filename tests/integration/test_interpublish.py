@@ -183,10 +183,16 @@ class Refused(Case):
     def test_loop(self):
         self.no(403, dict(self.doc, pubApiPath={'ccfIds': [d.b.id, d.a.id]}))
 
-    def test_aef_that_is_not_in_the_agreement(self):
-        profile = dict(self.doc['aefProfiles'][0], aefId='aef-x')
-        self.no(403, dict(self.doc, aefProfiles=[
-            self.doc['aefProfiles'][0], profile]))
+    def test_aefs_that_are_not_in_the_agreement(self):
+        good = self.doc['aefProfiles']
+        other = dict(good[0], aefId='aef-x')
+        self.no(403, dict(self.doc, aefProfiles=[other]))
+        a = self.ask('POST', body=dict(self.doc, aefProfiles=[
+            other, *good]))
+        self.assertEqual(a.status, 201, a)
+        self.assertEqual(a.json()['aefProfiles'], good)  # as if asked for
+        a = self.ask('DELETE', self.where + '/api-refused')
+        self.assertEqual(a.status, 204, a)
 
     def test_of_another_domain(self):
         self.no(400, dict(self.doc, ccfId=d.a.id))
@@ -195,6 +201,16 @@ class Refused(Case):
     def test_malformed(self):
         self.no(400, dict(self.doc, aefProfiles=[]))
         self.no(400, dict(self.doc, apiId='api-x'))
+        for bad in 'x/y', 'x' * 65, 7, '':
+            self.no(400, dict(self.doc, **{VS: {'apiId': bad}}))
+
+    def test_without_an_id_of_its_own(self):
+        del self.doc[VS]
+        a = self.ask('POST', body=self.doc)
+        self.assertEqual(a.status, 201, a)
+        where = a.headers['Location'][len(d.a.url):]
+        self.assertEqual(where, '%s/%s' % (self.where, a.json()['apiId']))
+        self.assertEqual(self.ask('DELETE', where).status, 204)
 
     def test_each_operation(self):
         a = self.ask('POST', body=self.doc)
@@ -215,6 +231,9 @@ class Refused(Case):
         a = self.ask('PUT', path, dict(self.doc, shareableInfo={
             'isShareable': False}))
         self.assertEqual(a.status, 403, a)
+        a = self.ask('PATCH', path, json.dumps({'apiName': 'other'}),
+                     headers={'Content-Type': 'application/merge-patch+json'})
+        self.assertEqual(a.status, 400, a)
         for method, body in (('GET', None), ('PUT', self.doc),
                              ('DELETE', None)):
             a = self.ask(method, self.where + '/api-none', body)
