@@ -15,17 +15,14 @@ ROUTING = '/capif-routing-info/v1/service-apis/'
 
 
 def setUpModule():
-    global d, one, two, home, away, theirs, told, p1, p2
+    global d, one, two, home, away, told, p1, p2
     d = domains.Domains()
     told = receiver.Receiver(d)
     d.reconfigure('ccf-a', 'kek = ', 'notification-ca = %s\nkek = ' % told.ca)
-    for name in 'ccf-a', 'ccf-b':
-        d.reconfigure(name, 'aefs = aef-b1', 'aefs = aef-b1,aef-q1')
     home = d.a.register(aef_p1='p1.domain-a.example',
                         aef_p2='p2.domain-a.example')
     p1, p2 = [m for m in home.members if m.role == 'AEF']
     away = d.a.register(aef_p3='p3.domain-a.example')
-    theirs = d.b.register(aef_q1='q1.domain-b.example')
     one, two = d.a.onboard(), d.a.onboard()
 
 
@@ -273,32 +270,6 @@ class Policy(Base):
         self.assertEqual(self.sees(one), ['aef-p2'])
         self.assertEqual(home.apf.request('DELETE', path).status, 204)
         self.refused(p1.request('GET', self.path()), 404)
-
-    def test_partners_invoker(self):
-        """Domain B's AMF denies its API to one invoker of domain A, by the
-        id that has its CCF's before it; the rest of A's see it."""
-        api = theirs.publish(theirs.describe(self.name + '-b', partner=d.a.id)
-                             ).json()
-        path = self.path(aef='aef-q1', api=api['apiId'])
-
-        def set_b(*entries, **kw):
-            a = put(theirs.amf, path, policy(*entries, **kw))
-            self.assertIn(a.status, (200, 201), a)
-        set_b(entry('%s/%s' % (d.a.id, one.id), **NONE))
-        found = two.discover()[api['apiName']]
-        self.assertEqual(one.put(one.wish(found)).status, 403)
-        self.assertEqual(two.put(two.wish(found)).status, 201)
-        # an invoker of B that has the same id is somebody else
-        set_b(entry(one))
-        self.assertEqual(one.put(one.wish(found)).status, 201)
-        # nobody of A at all: not shown to A
-        set_b(entry('inv-x'), others_denied=True)
-        self.assertNotIn(api['apiName'], one.discover())
-        self.assertEqual(two.put(two.wish(found)).status, 403)
-        set_b(entry('%s/%s' % (d.a.id, two.id)), others_denied=True)
-        self.assertIn(api['apiName'], two.discover())
-        self.assertEqual(two.put(two.wish(found)).status, 201)
-        self.assertEqual(one.put(one.wish(found)).status, 403)
 
 
 class Rules(Base):
