@@ -78,13 +78,18 @@ static size_t digits(const char *text)
     return strspn(text, "0123456789");
 }
 
-/* "12.5 GFLOPS" as a number; false if it is none of that unit. */
+/*
+ * "12.5 GFLOPS" as a number; false if it is none of that unit.  strtod() is
+ * given the order of magnitude, too: it rounds once, so that 1.001 GB are
+ * 1001 MB, which products of rounded numbers are not.
+ */
 static bool quantity(const char *text, const char *unit, double *out)
 {
     static const char flops[] = "kMGTPEZ", octets[] = "KMGTPEZY";
     const char *prefixes = unit[0] == 'F' ? flops : octets;
     size_t n = digits(text), fraction;
     const char *at;
+    char scaled[40];
 
     if (n == 0 || n > 15)
         return false;
@@ -98,9 +103,9 @@ static bool quantity(const char *text, const char *unit, double *out)
         || (at = strchr(prefixes, text[n + 1])) == NULL
         || strcmp(text + n + 2, unit) != 0)
         return false;
-    *out = strtod(text, NULL);
-    for (; at >= prefixes; at--)
-        *out *= 1000;
+    snprintf(scaled, sizeof(scaled), "%.*se%d", (int)n, text,
+             3 * (int)(at - prefixes + 1));
+    *out = strtod(scaled, NULL);
     return true;
 }
 

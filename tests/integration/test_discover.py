@@ -118,6 +118,20 @@ class Discover(Case):
                 self.finds('service_kpis', json.dumps({name: worse}))
                 self.finds(name, same, better)
 
+    def test_equal_quantities_in_other_units(self):
+        """However numbers with fractions are rounded."""
+        for n, (has, want) in enumerate((('1.001 GB', '1001 MB'),
+                                         ('1001 MB', '1.001 GB'),
+                                         ('1.009 TB', '1009000 MB'),
+                                         ('1009 GB', '1.009 TB'))):
+            name = 'rounded-%d' % n
+            doc = rich(near.describe(name))
+            doc['aefProfiles'][0]['serviceKpis'] = {'avalStor': has}
+            self.assertEqual(near.publish(doc).status, 201)
+            got = self.ok(ask(api_name=name, service_kpis=json.dumps(
+                {'avalStor': want})))
+            self.assertIn('serviceAPIDescriptions', got, (has, want))
+
     def test_parts_of_a_place(self):
         for good, bad in (({'dcId': 'dc-7'}, {'dcId': 'dc'}),
                           ({'civicAddr': {'A1': 'BE'}},
@@ -201,6 +215,14 @@ class Discover(Case):
     def test_each_bad_value_is_named(self):
         self.invalid(ask(api_name='', ue_ip_addr='{}', protocol='x' * 257),
                      'api-name', 'ue-ip-addr', 'protocol')
+
+    def test_what_no_request_line_bears(self):
+        """Each is short enough, but together a partner can't be asked."""
+        a = ask(**{name: '%' * 200 for name in (
+            'api-name', 'api-version', 'protocol')})
+        self.assertEqual(a.status, 400, a)
+        self.assertIn('too long together', a.body.decode())
+        self.assertEqual(self.found(), set(names))
 
     def test_who_asks(self):
         self.assertEqual(one.request(
