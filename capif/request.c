@@ -6,42 +6,92 @@
 
 #include "log.h"
 
-#include <event2/bufferevent_ssl.h>
+#include <event2/http.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #define FORM_TYPE "application/x-www-form-urlencoded"
 
+struct capif_req *capif_req_new(struct capif_conn *c)
+{
+    struct capif_req *req = calloc(1, sizeof(*req));
+
+    if (req == NULL)
+        return NULL;
+    req->conn = c;
+    req->server = c->server;
+    req->head.method = req->head.target = ""; /* until there are some */
+    req->body = evbuffer_new();
+    req->fields = evbuffer_new();
+    if (req->body == NULL || req->fields == NULL) {
+        capif_req_free(req);
+        return NULL;
+    }
+    if (c->server->cfg.hold != NULL) {
+        req->held = c->server->cfg.hold(c->server->cfg.app);
+        req->let_go = c->server->cfg.let_go;
+    }
+    return req;
+}
+
+void capif_req_free(struct capif_req *req)
+{
+    if (req->query_parsed)
+        evhttp_clear_headers(&req->query);
+    for (size_t i = 0; i < CAPIF_PARAMS_MAX; i++)
+        free(req->params[i]);
+    if (req->body != NULL)
+        evbuffer_free(req->body);
+    if (req->fields != NULL)
+        evbuffer_free(req->fields);
+    capif_head_clear(&req->head);
+    if (req->let_go != NULL)
+        req->let_go(req->held);
+    free(req);
+}
+
+/* Its handler, if it got one, still has to answer. */
+void capif_req_gone(struct capif_req *req)
+{
+    void (*gone)(void *) = req->gone;
+
+    req->conn = NULL;
+    req->gone = NULL;
+    if (!req->handled)
+        capif_req_free(req);
+    else if (gone != NULL)
+        gone(req->gone_arg);
+}
+
+void capif_req_drained(struct capif_req *req)
+{
+    void (*fn)(void *) = req->drained;
+
+    req->drained = NULL;
+    if (fn != NULL)
+        fn(req->drained_arg);
+}
+
+/* ---- the request ---- */
+
 const char *capif_req_method(const struct capif_req *req)
 {
-    switch (evhttp_request_get_command(req->ev)) {
-    case EVHTTP_REQ_GET:
-        return "GET";
-    case EVHTTP_REQ_POST:
-        return "POST";
-    case EVHTTP_REQ_HEAD:
-        return "HEAD";
-    case EVHTTP_REQ_PUT:
-        return "PUT";
-    case EVHTTP_REQ_DELETE:
-        return "DELETE";
-    case EVHTTP_REQ_OPTIONS:
-        return "OPTIONS";
-    case EVHTTP_REQ_PATCH:
-        return "PATCH";
-    case EVHTTP_REQ_TRACE:
-    case EVHTTP_REQ_CONNECT:
-    default:
-        return "?";
-    }
+    return req->head.method;
 }
 
 const char *capif_req_target(const struct capif_req *req)
 {
-    return evhttp_request_get_uri(req->ev);
+    return req->head.target;
+}
+
+const char *capif_req_path(const struct capif_req *req, size_t *len)
+{
+    *len = strcspn(req->head.target, "?");
+    return req->head.target;
 }
 
 const char *capif_req_param(const struct capif_req *req, size_t i)
@@ -53,45 +103,78 @@ const char *capif_req_query(struct capif_req *req, const char *name)
 {
     const char *query;
 
-    if (!req->query_parsed && req->ev != NULL) {
-        query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req->ev));
+    if (!req->query_parsed) {
+        query = strchr(req->head.target, '?');
         req->query_parsed =
-            query != NULL && evhttp_parse_query_str(query, &req->query) == 0;
+            query != NULL
+            && evhttp_parse_query_str(query + 1, &req->query) == 0;
     }
     return req->query_parsed ? evhttp_find_header(&req->query, name) : NULL;
 }
 
 const char *capif_req_header(const struct capif_req *req, const char *name)
 {
-    return req->ev == NULL ? NULL
-                           : evhttp_find_header(
-                               evhttp_request_get_input_headers(req->ev), name);
+    return req->conn == NULL ? NULL : capif_head_field(&req->head, name);
 }
 
 const uint8_t *capif_req_body(const struct capif_req *req, size_t *len)
 {
-    struct evbuffer *buf = evhttp_request_get_input_buffer(req->ev);
-
-    *len = evbuffer_get_length(buf);
-    return *len > 0 ? evbuffer_pullup(buf, -1) : (const uint8_t *)"";
+    *len = evbuffer_get_length(req->body);
+    return *len > 0 ? evbuffer_pullup(req->body, -1) : (const uint8_t *)"";
 }
+
+/* ---- a body that is streamed ---- */
+
+int64_t capif_req_length(const struct capif_req *req)
+{
+    return req->head.chunked ? -1 : req->head.length;
+}
+
+void capif_req_continue(struct capif_req *req)
+{
+    if (req->conn == NULL || !req->head.expects || req->continued)
+        return;
+    req->continued = true;
+    evbuffer_add_printf(bufferevent_get_output(req->conn->bev),
+                        "HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+void capif_req_on_body(struct capif_req *req, void (*fn)(void *), void *arg)
+{
+    req->more = fn;
+    req->more_arg = arg;
+    if (fn != NULL)
+        capif_req_continue(req);
+    if (fn != NULL && req->conn != NULL)
+        capif_conn_wake(req->conn);
+}
+
+size_t capif_req_take(struct capif_req *req, void *out, size_t max)
+{
+    int n = evbuffer_remove(req->body, out, max);
+
+    /* There is room again for what waits in the connection. */
+    if (n > 0 && req->conn != NULL && !capif_body_done(&req->conn->body))
+        capif_conn_wake(req->conn);
+    return n > 0 ? (size_t)n : 0;
+}
+
+bool capif_req_complete(const struct capif_req *req)
+{
+    return req->conn != NULL && capif_body_done(&req->conn->body)
+           && evbuffer_get_length(req->body) == 0;
+}
+
+/* ---- who asks ---- */
 
 const char *capif_req_peer(const struct capif_req *req)
 {
-    char *address = NULL;
-    ev_uint16_t port;
-
-    if (req->ev == NULL)
-        return "gone";
-    evhttp_connection_get_peer(req->conn, &address, &port);
-    return address != NULL ? address : "?";
+    return req->conn == NULL ? "gone" : req->conn->peer;
 }
 
 SSL *capif_req_ssl(const struct capif_req *req)
 {
-    return req->ev == NULL ? NULL
-                           : bufferevent_openssl_get_ssl(
-                               evhttp_connection_get_bufferevent(req->conn));
+    return req->conn == NULL ? NULL : req->conn->ssl;
 }
 
 void *capif_req_data(const struct capif_req *req)
@@ -187,37 +270,9 @@ json_t *capif_req_json(struct capif_req *req, const char *media_type)
 
 /* ---- answers ---- */
 
-static void req_free(struct capif_req *req)
-{
-    if (req->ev != NULL)
-        evhttp_connection_set_closecb(req->conn, NULL, NULL);
-    if (req->query_parsed)
-        evhttp_clear_headers(&req->query);
-    capif_req_clear_params(req);
-    if (req->let_go != NULL)
-        req->let_go(req->held);
-    free(req);
-}
-
-void capif_req_gone(struct capif_req *req)
-{
-    void (*gone)(void *) = req->gone;
-
-    /* Taken off a connection that failed, it is ours; else libevent's. */
-    if (evhttp_request_get_connection(req->ev) == NULL)
-        evhttp_request_free(req->ev);
-    req->ev = NULL;
-    req->conn = NULL;
-    req->gone = NULL;
-    if (req->ended)
-        req_free(req);
-    else if (gone != NULL)
-        gone(req->gone_arg);
-}
-
 bool capif_req_alive(const struct capif_req *req)
 {
-    return req->ev != NULL;
+    return req->conn != NULL;
 }
 
 void capif_req_on_gone(struct capif_req *req, void (*fn)(void *), void *arg)
@@ -229,35 +284,60 @@ void capif_req_on_gone(struct capif_req *req, void (*fn)(void *), void *arg)
 void capif_req_set_header(struct capif_req *req, const char *name,
                           const char *value)
 {
-    if (req->ev != NULL) /* refuses CR and LF itself */
-        evhttp_add_header(evhttp_request_get_output_headers(req->ev), name,
-                          value);
+    if (strpbrk(value, "\r\n") == NULL)
+        evbuffer_add_printf(req->fields, "%s: %s\r\n", name, value);
+}
+
+/* What begins an answer, and what it is that follows the fields. */
+static void put_head(struct capif_req *req, int status, int64_t len)
+{
+    struct capif_conn *c = req->conn;
+    struct evbuffer *out = bufferevent_get_output(c->bev);
+    const bool none = status == 204 || status == 304;
+    time_t now = time(NULL);
+    struct tm tm;
+    char date[40];
+
+    req->bodiless = none || strcmp(req->head.method, "HEAD") == 0;
+    req->chunked = len < 0 && !req->bodiless && !req->head.old;
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT",
+             gmtime_r(&now, &tm));
+    evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status,
+                        capif_reason(status), date);
+    evbuffer_add_buffer(out, req->fields);
+    if (len >= 0 && status != 204)
+        evbuffer_add_printf(out, "Content-Length: %lld\r\n", (long long)len);
+    if (req->chunked)
+        evbuffer_add_printf(out, "Transfer-Encoding: chunked\r\n");
+    if ((len < 0 && req->head.old)
+        || (req->head.expects && !req->continued
+            && !capif_body_done(&c->body))) /* it may send that or not */
+        c->closing = true;
+    if (c->closing)
+        evbuffer_add_printf(out, "Connection: close\r\n");
+    evbuffer_add(out, "\r\n", 2);
+}
+
+static void answered(struct capif_req *req)
+{
+    struct capif_conn *c = req->conn;
+
+    if (c != NULL)
+        capif_conn_answered(c);
+    capif_req_free(req);
 }
 
 static void reply_text(struct capif_req *req, int status, const char *type,
                        const char *text)
 {
-    struct evbuffer *buf = evbuffer_new();
-    struct evhttp_request *ev = req->ev;
-    char len[24];
+    const size_t len = text != NULL ? strlen(text) : 0;
 
-    if (ev != NULL && type != NULL)
+    if (type != NULL)
         capif_req_set_header(req, "Content-Type", type);
-    /* evhttp would send the body, which the peer takes for the next answer. */
-    if (ev != NULL && text != NULL
-        && evhttp_request_get_command(ev) == EVHTTP_REQ_HEAD) {
-        snprintf(len, sizeof(len), "%zu", strlen(text));
-        capif_req_set_header(req, "Content-Length", len);
-        text = NULL;
-    }
-    req_free(req);
-    if (ev != NULL) {
-        if (buf != NULL && text != NULL)
-            evbuffer_add(buf, text, strlen(text));
-        evhttp_send_reply(ev, status, NULL, buf);
-    }
-    if (buf != NULL)
-        evbuffer_free(buf);
+    capif_reply_start(req, status, (int64_t)len);
+    if (len > 0)
+        (void)capif_reply_chunk(req, text, len);
+    capif_reply_end(req, true);
 }
 
 void capif_reply_empty(struct capif_req *req, int status)
@@ -302,64 +382,25 @@ void capif_reply_internal(struct capif_req *req, const char *event)
 
 void capif_reply_start(struct capif_req *req, int status, int64_t len)
 {
-    char text[24];
-
-    if (req->ev == NULL)
-        return;
-    if (len >= 0) {
-        snprintf(text, sizeof(text), "%lld", (long long)len);
-        capif_req_set_header(req, "Content-Length", text);
-    }
-    evhttp_send_reply_start(req->ev, status, NULL);
-}
-
-static size_t unsent(struct evhttp_connection *conn)
-{
-    return evbuffer_get_length(
-        bufferevent_get_output(evhttp_connection_get_bufferevent(conn)));
-}
-
-static void send_end(struct capif_req *req)
-{
-    struct evhttp_request *ev = req->ev;
-
-    req_free(req);
-    evhttp_send_reply_end(ev);
-}
-
-/*
- * libevent defers this call, and what evhttp itself puts in its place: more
- * may have been written since it was due.  Hence the end, too, waits for it.
- */
-static void on_drained(struct evhttp_connection *conn, void *arg)
-{
-    struct capif_req *req = arg;
-    void (*fn)(void *) = req->drained;
-
-    if (unsent(conn) > 0)
-        return;
-    if (req->ended) {
-        send_end(req);
-        return;
-    }
-    req->drained = NULL;
-    if (fn != NULL)
-        fn(req->drained_arg);
+    if (req->conn != NULL)
+        put_head(req, status, len);
 }
 
 size_t capif_reply_chunk(struct capif_req *req, const void *data, size_t len)
 {
-    struct evbuffer *buf;
-    size_t before;
+    struct evbuffer *out;
 
-    if (req->ev == NULL || (buf = evbuffer_new()) == NULL)
+    if (req->conn == NULL)
         return 0;
-    before = unsent(req->conn);
-    evbuffer_add(buf, data, len);
-    evhttp_send_reply_chunk_with_cb(req->ev, buf, on_drained, req);
-    evbuffer_free(buf);
-    req->wrote = req->wrote || unsent(req->conn) > before;
-    return unsent(req->conn);
+    out = bufferevent_get_output(req->conn->bev);
+    if (len > 0 && !req->bodiless) {
+        if (req->chunked)
+            evbuffer_add_printf(out, "%zx\r\n", len);
+        evbuffer_add(out, data, len);
+        if (req->chunked)
+            evbuffer_add(out, "\r\n", 2);
+    }
+    return evbuffer_get_length(out);
 }
 
 void capif_reply_on_drained(struct capif_req *req, void (*fn)(void *),
@@ -371,18 +412,14 @@ void capif_reply_on_drained(struct capif_req *req, void (*fn)(void *),
 
 void capif_reply_end(struct capif_req *req, bool ok)
 {
-    struct evhttp_request *ev = req->ev;
-    struct evhttp_connection *conn = req->conn;
+    struct capif_conn *c = req->conn;
 
-    if (ev != NULL && ok && req->wrote) {
-        req->ended = true;
-        bufferevent_trigger(evhttp_connection_get_bufferevent(conn), EV_WRITE,
-                            BEV_TRIG_DEFER_CALLBACKS);
-    } else if (ev != NULL && ok) {
-        send_end(req);
-    } else {
-        req_free(req);
-        if (ev != NULL)
-            evhttp_connection_free(conn);
+    if (c != NULL && !ok) {
+        c->req = NULL;
+        capif_conn_free(c);
+        req->conn = NULL;
+    } else if (c != NULL && req->chunked) {
+        evbuffer_add(bufferevent_get_output(c->bev), "0\r\n\r\n", 5);
     }
+    answered(req);
 }

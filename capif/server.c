@@ -1,348 +1,451 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening, connections and routing.  What a handler does with a request is
- * in request.c.
+ * Listening and connections: one request after the other, its body as there
+ * is room for it, its answer, the next.
  */
 #include "server_internal.h"
 
 #include "log.h"
 
+#include <arpa/inet.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 
-#define HEADERS_MAX 16384
-#define INPUT_MAX   (CAPIF_BODY_MAX + 2 * HEADERS_MAX)
+#define INPUT_MAX      65536 /* not yet looked at; more waits in the kernel */
+#define BODY_ROOM      65536 /* of a body that is streamed */
+#define LINGER_SECONDS 2
 
-struct capif_server {
-    struct capif_server_config cfg;
-    struct evhttp *http;
-    struct evconnlistener *listener;
-    struct connection *connections;
-    size_t n_connections;
-    bool freed; /* by the caller; the last connection takes it along */
-};
+static time_t seconds(void)
+{
+    struct timespec now;
 
-/* Lives as long as its SSL object, and so as long as the connection. */
-struct connection {
-    struct capif_server *server;
-    struct bufferevent *bev;
-    SSL *ssl;
-    struct connection *prev, *next;
-};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
 
 /* ---- connections ---- */
 
-static int ssl_index = -1;
-static pthread_once_t ssl_index_once = PTHREAD_ONCE_INIT;
-
-static void connection_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad,
-                             int idx, long argl, void *argp)
+/* For a peer that has to send something, or only for one that has to read. */
+static void set_timeouts(struct capif_conn *c, bool reads)
 {
-    struct connection *c = ptr;
-    struct capif_server *server;
+    const struct timeval idle = { c->server->cfg.idle_seconds, 0 };
+    const struct timeval linger = { LINGER_SECONDS, 0 };
+    const struct timeval *in = c->lingering ? &linger : &idle;
 
-    (void)parent;
-    (void)ad;
-    (void)idx;
-    (void)argl;
-    (void)argp;
-    if (c == NULL)
-        return;
-    server = c->server;
+    bufferevent_set_timeouts(c->bev, reads ? in : NULL, &idle);
+}
+
+void capif_conn_free(struct capif_conn *c)
+{
+    struct capif_server *server = c->server;
+
+    if (c->req != NULL)
+        capif_req_gone(c->req);
     if (c->prev != NULL)
         c->prev->next = c->next;
     else
-        server->connections = c->next;
+        server->conns = c->next;
     if (c->next != NULL)
         c->next->prev = c->prev;
-    free(c);
-    if (server->n_connections-- == server->cfg.max_connections
+    event_free(c->wake);
+    bufferevent_free(c->bev);
+    if (server->n_conns-- == server->cfg.max_connections
         && server->listener != NULL)
         evconnlistener_enable(server->listener);
-    if (server->freed && server->n_connections == 0)
-        free(server);
+    free(c);
 }
 
-static void make_ssl_index(void)
+static size_t unsent(const struct capif_conn *c)
 {
-    ssl_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, connection_freed);
+    return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+static struct evbuffer *input(const struct capif_conn *c)
+{
+    return bufferevent_get_input(c->bev);
 }
 
 /*
- * evhttp limits neither the line before a chunk nor what a peer sends before
- * it has its answer.  To free the connection here is not allowed; the next
- * read ends it.
+ * All is written.  To close with something unread would make the kernel
+ * reset the connection, and the peer lose the answer (RFC 9112 9.6).
  */
-static void on_input(struct evbuffer *buf, const struct evbuffer_cb_info *info,
-                     void *arg)
+static void finish(struct capif_conn *c)
 {
-    static const struct linger reset = { .l_onoff = 1 };
-    evutil_socket_t fd = bufferevent_getfd(arg);
-
-    (void)info;
-    if (evbuffer_get_length(buf) <= INPUT_MAX)
+    (void)SSL_shutdown(c->ssl);
+    ERR_clear_error();
+    if (capif_body_done(&c->body) && evbuffer_get_length(input(c)) == 0) {
+        capif_conn_free(c);
         return;
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    (void)shutdown(fd, SHUT_RDWR);
+    }
+    (void)shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+    c->lingering = true;
+    c->dropped = 0;
+    set_timeouts(c, true);
 }
 
-static struct bufferevent *connection_new(struct event_base *base, void *arg)
+/* false: that is too much. */
+static bool drop(struct capif_conn *c, size_t len)
+{
+    c->dropped += len;
+    return c->dropped <= CAPIF_BODY_MAX;
+}
+
+/* ---- what comes in ---- */
+
+bool capif_body_done(const struct capif_body *body)
+{
+    return body->chunked ? body->chunks.at == CAPIF_CHUNK_LAST
+                         : body->left == 0;
+}
+
+static bool body_read(struct capif_conn *c, struct evbuffer *out, size_t max)
+{
+    struct capif_body *b = &c->body;
+    size_t n = evbuffer_get_length(input(c));
+
+    if (b->chunked)
+        return capif_chunks_read(&b->chunks, input(c), out, max);
+    if (n > b->left)
+        n = (size_t)b->left;
+    if (n > max)
+        n = max;
+    b->left -= n;
+    return evbuffer_remove_buffer(input(c), out, n) == (int)n;
+}
+
+/* As far as there is room. */
+static bool move_body(struct capif_conn *c)
+{
+    const struct capif_req *req = c->req;
+    const size_t have = evbuffer_get_length(req->body);
+    const size_t room = req->handled ? BODY_ROOM : req->route->body_max + 1;
+
+    if (!body_read(c, req->body, have < room ? room - have : 0))
+        return false;
+    if (capif_body_done(&c->body))
+        set_timeouts(c, false);
+    return true;
+}
+
+/* Nobody wants the rest of it.  false: there is more of it to come. */
+static bool drop_body(struct capif_conn *c)
+{
+    struct evbuffer *rest = evbuffer_new();
+    bool ok = rest != NULL && body_read(c, rest, SIZE_MAX)
+              && drop(c, evbuffer_get_length(rest));
+
+    if (rest != NULL)
+        evbuffer_free(rest);
+    if (!ok) {
+        c->closing = true;
+        if (unsent(c) == 0)
+            finish(c);
+        return false;
+    }
+    return capif_body_done(&c->body);
+}
+
+static void refuse(struct capif_conn *c, int status)
+{
+    c->closing = true;
+    capif_reply_problem(c->req, status, NULL, "the request is malformed");
+}
+
+/* The head's end, after its empty line; 0: it has not come. */
+static size_t head_end(struct evbuffer *in)
+{
+    struct evbuffer_ptr at = evbuffer_search(in, "\r\n\r\n", 4, NULL);
+
+    return at.pos < 0 ? 0 : (size_t)at.pos + 4;
+}
+
+/* An empty line may come before it (RFC 9112 2.2). */
+static void skip_empty_line(struct evbuffer *in)
+{
+    char text[2];
+
+    if (evbuffer_copyout(in, text, 2) == 2 && memcmp(text, "\r\n", 2) == 0)
+        evbuffer_drain(in, 2);
+}
+
+/* A request whose head is complete, and what is wrong with that. */
+static int take_head(struct capif_conn *c, size_t len)
+{
+    struct capif_req *req = c->req;
+    char *text = malloc(len + 1);
+    int status;
+
+    if (text == NULL)
+        return 503;
+    evbuffer_remove(input(c), text, len);
+    text[len] = '\0';
+    if ((status = capif_head_parse(&req->head, text, len)) != 0)
+        return status;
+    c->closing = req->head.close;
+    c->body = (struct capif_body){ .chunked = req->head.chunked,
+                                   .left = (uint64_t)req->head.length };
+    return 0;
+}
+
+/* false: there is nothing more to do now, or c is gone. */
+static bool read_head(struct capif_conn *c)
+{
+    size_t len, have;
+    int status;
+
+    if (c->since == 0)
+        skip_empty_line(input(c));
+    have = evbuffer_get_length(input(c));
+    if (have == 0)
+        return false;
+    len = head_end(input(c));
+    if (len == 0 && have <= CAPIF_HEAD_MAX) {
+        if (c->since == 0)
+            c->since = seconds();
+        if (seconds() - c->since > c->server->cfg.idle_seconds)
+            capif_conn_free(c);
+        return false;
+    }
+    c->since = 0;
+    c->dropped = 0;
+    c->body = (struct capif_body){ 0 };
+    if ((c->req = capif_req_new(c)) == NULL) {
+        capif_conn_free(c);
+        return false;
+    }
+    if (len == 0 || len > CAPIF_HEAD_MAX)
+        status = 431;
+    else
+        status = take_head(c, len);
+    if (status != 0) {
+        refuse(c, status);
+        return false;
+    }
+    set_timeouts(c, !capif_body_done(&c->body));
+    return capif_route(c->req);
+}
+
+/* Who asks is told to the handler, and so must be found out just before. */
+static void handle(struct capif_req *req)
+{
+    size_t len = evbuffer_get_length(req->body);
+
+    if (!capif_req_may(req))
+        return;
+    if (len > req->route->body_max) {
+        capif_reply_problem(req, 413, NULL, "the body is too large");
+        return;
+    }
+    req->handled = true;
+    req->route->fn(req, req->server->cfg.app);
+}
+
+/* To a request that waits for its body, or that streams it. */
+static void read_body(struct capif_conn *c)
+{
+    struct capif_req *req = c->req;
+
+    if (!move_body(c)) {
+        if (req->handled)
+            capif_conn_free(c); /* half an answer may be out */
+        else
+            refuse(c, 400);
+        return;
+    }
+    if (req->handled)
+        req->more(req->more_arg);
+    else if (capif_body_done(&c->body)
+             || evbuffer_get_length(req->body) > req->route->body_max)
+        handle(req);
+}
+
+/* After each step that may run a handler, c may be gone. */
+static void go_on(struct capif_conn *c)
+{
+    if (c->lingering) {
+        const size_t n = evbuffer_get_length(input(c));
+
+        evbuffer_drain(input(c), n);
+        if (!drop(c, n))
+            capif_conn_free(c);
+        return;
+    }
+    if (c->req == NULL
+        && ((!capif_body_done(&c->body) && !drop_body(c)) || c->closing
+            || !read_head(c)))
+        return;
+    if (c->req != NULL
+        && (!c->req->handled
+            || (c->req->more != NULL && !capif_body_done(&c->body))))
+        read_body(c);
+}
+
+void capif_conn_wake(struct capif_conn *c)
+{
+    event_active(c->wake, EV_TIMEOUT, 0);
+}
+
+void capif_conn_answered(struct capif_conn *c)
+{
+    c->req = NULL;
+    c->dropped = 0;
+    set_timeouts(c, true);
+    capif_conn_wake(c);
+}
+
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    (void)bev;
+    go_on(arg);
+}
+
+static void on_write(struct bufferevent *bev, void *arg)
+{
+    struct capif_conn *c = arg;
+
+    (void)bev;
+    if (unsent(c) > 0)
+        return; /* libevent defers this: more may have been written */
+    if (c->req != NULL)
+        capif_req_drained(c->req);
+    else if (c->closing && !c->lingering)
+        finish(c);
+}
+
+/* Whichever of the two has something to do; neither minds being called. */
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct capif_conn *c = arg;
+
+    (void)fd;
+    (void)what;
+    if (c->req == NULL && c->closing && unsent(c) == 0 && !c->lingering)
+        finish(c);
+    else
+        go_on(c);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct capif_conn *c = arg;
+
+    (void)bev;
+    if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)))
+        return;
+    if ((what & BEV_EVENT_TIMEOUT) && c->req == NULL)
+        (void)SSL_shutdown(c->ssl); /* idle, and not cut off */
+    ERR_clear_error();
+    capif_conn_free(c);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
+                      struct sockaddr *addr, int len, void *arg)
 {
     struct capif_server *server = arg;
-    struct connection *c = calloc(1, sizeof(*c));
+    struct capif_conn *c = calloc(1, sizeof(*c));
     SSL *ssl = SSL_new(server->cfg.tls);
 
-    /* evhttp would go on in the clear if it were given none. */
+    (void)len;
     if (c == NULL || ssl == NULL
-        || (c->bev = bufferevent_openssl_socket_new(base, -1, ssl,
-                                                    BUFFEREVENT_SSL_ACCEPTING,
-                                                    BEV_OPT_CLOSE_ON_FREE))
-               == NULL
-        || !SSL_set_ex_data(ssl, ssl_index, c)) {
+        || (c->wake = event_new(server->base, -1, 0, on_wake, c)) == NULL
+        || (c->bev = bufferevent_openssl_socket_new(
+                server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS))
+               == NULL) {
         capif_log_ssl("out-of-memory", "where", "connection", NULL);
-        abort();
+        SSL_free(ssl);
+        if (c != NULL && c->wake != NULL)
+            event_free(c->wake);
+        free(c);
+        evutil_closesocket(fd);
+        return;
     }
     c->server = server;
     c->ssl = ssl;
-    c->next = server->connections;
+    (void)inet_ntop(
+        addr->sa_family,
+        addr->sa_family == AF_INET
+            ? (const void *)&((const struct sockaddr_in *)addr)->sin_addr
+            : (const void *)&((const struct sockaddr_in6 *)addr)->sin6_addr,
+        c->peer, sizeof(c->peer));
+    c->next = server->conns;
     if (c->next != NULL)
         c->next->prev = c;
-    server->connections = c;
+    server->conns = c;
     bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
-    (void)evbuffer_add_cb(bufferevent_get_input(c->bev), on_input, c->bev);
-    if (++server->n_connections == server->cfg.max_connections)
-        evconnlistener_disable(server->listener);
-    return c->bev;
+    bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
+    bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+    set_timeouts(c, true);
+    bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+    if (++server->n_conns == server->cfg.max_connections)
+        evconnlistener_disable(listener);
 }
 
 void capif_server_cut(struct capif_server *server,
                       bool (*dead)(const SSL *ssl, void *arg), void *arg)
 {
-    /* evhttp owns the connection and sees its end by itself. */
-    for (struct connection *c = server->connections; c != NULL; c = c->next)
+    struct capif_conn *next;
+
+    for (struct capif_conn *c = server->conns; c != NULL; c = next) {
+        next = c->next;
         if (dead(c->ssl, arg))
-            (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
-}
-
-/* ---- routing ---- */
-
-static bool segment_decode(const char *from, size_t len, char **out)
-{
-    size_t n;
-
-    if (len == 0 || memchr(from, '\0', len) != NULL)
-        return false;
-    char *copy = strndup(from, len);
-    char *text = copy != NULL ? evhttp_uridecode(copy, 0, &n) : NULL;
-    free(copy);
-    if (text == NULL || n != strlen(text) || n == 0) {
-        free(text);
-        return false;
-    }
-    *out = text;
-    return true;
-}
-
-void capif_req_clear_params(struct capif_req *req)
-{
-    for (size_t i = 0; i < CAPIF_PARAMS_MAX; i++) {
-        free(req->params[i]);
-        req->params[i] = NULL;
+            capif_conn_free(c);
     }
 }
 
-static bool path_match(struct capif_req *req, const char *pattern,
-                       const char *path)
+/* ---- the server ---- */
+
+static struct evconnlistener *listen_at(struct capif_server *server,
+                                        const char *where)
 {
-    size_t n = 0, len;
+    struct sockaddr_storage addr;
+    int len = sizeof(addr);
+    const int yes = 1;
+    struct evconnlistener *listener;
 
-    for (;;) {
-        if (strncmp(pattern, "{}", 2) == 0) {
-            len = strcspn(path, "/");
-            if (!segment_decode(path, len, &req->params[n++]))
-                break;
-            pattern += 2;
-            path += len;
-        } else if (*pattern != *path) {
-            break;
-        } else if (*path == '\0') {
-            return true;
-        } else {
-            pattern++;
-            path++;
-        }
+    if (evutil_parse_sockaddr_port(where, (struct sockaddr *)&addr, &len)
+        != 0) {
+        capif_log("listen-failed", "address", where, "why", "not ADDRESS:PORT",
+                  NULL);
+        return NULL;
     }
-    capif_req_clear_params(req);
-    return false;
-}
-
-/* The route, or the status that says why there is none. */
-static int route_find(struct capif_req *req, const char *path)
-{
-    const struct capif_route *r = req->server->cfg.routes;
-    const char *method = capif_req_method(req);
-    int status = 404;
-
-    for (; r->method != NULL; r++) {
-        if (!path_match(req, r->path, path))
-            continue;
-        if (strcmp(r->method, method) == 0) {
-            req->route = r;
-            return 0;
-        }
-        capif_req_clear_params(req);
-        status = 405;
+    listener = evconnlistener_new_bind(
+        server->base, on_accept, server,
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE
+            | LEV_OPT_REUSEABLE_PORT,
+        1024, (struct sockaddr *)&addr, len);
+    if (listener == NULL) {
+        capif_log("listen-failed", "address", where, "why",
+                  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()), NULL);
+        return NULL;
     }
-    return status;
-}
-
-/* Two lengths, or a length and chunks, are two bodies (RFC 9112 6.3). */
-static bool framing_ok(const struct capif_req *req)
-{
-    const struct evkeyval *h;
-    size_t n = 0;
-
-    TAILQ_FOREACH(h, evhttp_request_get_input_headers(req->ev), next)
-    {
-        if (strcasecmp(h->key, "Content-Length") == 0)
-            n++;
-        else if (strcasecmp(h->key, "Transfer-Encoding") == 0)
-            n += strcasecmp(h->value, "chunked") == 0 ? 1 : 2;
-    }
-    return n <= 1;
-}
-
-static void dispatch(struct capif_req *req)
-{
-    const struct capif_server_config *cfg = &req->server->cfg;
-    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req->ev);
-    const char *path = evhttp_uri_get_path(uri);
-    size_t len;
-    int status;
-
-    (void)capif_req_body(req, &len);
-    if (!framing_ok(req)) {
-        capif_req_set_header(req, "Connection", "close");
-        capif_reply_problem(req, 400, NULL, "one length of the body, please");
-        return;
-    }
-    if (cfg->any != NULL) {
-        if (len > cfg->any_body_max)
-            capif_reply_problem(req, 413, NULL, "the body is too large");
-        else
-            cfg->any(req, cfg->app);
-        return;
-    }
-    status = route_find(req, path != NULL ? path : "");
-    if (status != 0) {
-        capif_reply_problem(req, status, NULL,
-                            status == 404 ? "no such resource"
-                                          : "not a method of this resource");
-        return;
-    }
-    req->who = cfg->who != NULL ? cfg->who(req, cfg->app) : 0;
-    if (req->route->who != 0 && req->who == CAPIF_WHO_UNKNOWN) {
-        capif_req_set_header(req, "Retry-After", "5");
-        capif_reply_problem(req, 503, NULL, "it can't be told who you are");
-    } else if (req->route->who != 0 && req->who == 0) {
-        capif_reply_problem(req, 401, NULL,
-                            "a client certificate that is known and valid "
-                            "here is needed");
-    } else if (req->route->who != 0 && !(req->who & req->route->who)) {
-        capif_log("forbidden", "peer", capif_req_peer(req), "path", path, NULL);
-        capif_reply_problem(req, 403, NULL, "not for your role");
-    } else if (len > req->route->body_max) {
-        capif_reply_problem(req, 413, NULL, "the body is too large");
-    } else {
-        req->route->fn(req, cfg->app);
-    }
-}
-
-static void on_close(struct evhttp_connection *conn, void *arg)
-{
-    struct capif_req *req = arg;
-
-    (void)conn;
-    capif_req_gone(req);
-}
-
-static void on_request(struct evhttp_request *ev, void *arg)
-{
-    struct capif_server *server = arg;
-    struct capif_req *req = calloc(1, sizeof(*req));
-
-    if (req == NULL) {
-        evhttp_send_error(ev, 500, NULL);
-        return;
-    }
-    req->ev = ev;
-    req->server = server;
-    req->conn = evhttp_request_get_connection(ev);
-    if (server->cfg.hold != NULL) {
-        req->held = server->cfg.hold(server->cfg.app);
-        req->let_go = server->cfg.let_go;
-    }
-    evhttp_connection_set_closecb(req->conn, on_close, req);
-    dispatch(req);
+    /* Inherited: an answer of two records waits for no delayed ACK. */
+    (void)setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY,
+                     &yes, sizeof(yes));
+    return listener;
 }
 
 struct capif_server *capif_server_new(struct event_base *base,
                                       const struct capif_server_config *cfg)
 {
     struct capif_server *server = calloc(1, sizeof(*server));
-    struct sockaddr_storage addr;
-    int addr_len = sizeof(addr);
-    const int yes = 1;
 
-    pthread_once(&ssl_index_once, make_ssl_index);
-    if (server == NULL || ssl_index < 0)
-        goto bad;
+    if (server == NULL)
+        return NULL;
     server->cfg = *cfg;
+    server->base = base;
     SSL_CTX_up_ref(server->cfg.tls);
-    if (evutil_parse_sockaddr_port(cfg->listen, (struct sockaddr *)&addr,
-                                   &addr_len)
-        != 0) {
-        capif_log("listen-failed", "address", cfg->listen, "why",
-                  "not ADDRESS:PORT", NULL);
-        goto bad;
+    if ((server->listener = listen_at(server, cfg->listen)) == NULL) {
+        capif_server_free(server);
+        return NULL;
     }
-    server->listener = evconnlistener_new_bind(
-        base, NULL, NULL,
-        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE
-            | LEV_OPT_REUSEABLE_PORT,
-        1024, (struct sockaddr *)&addr, addr_len);
-    if (server->listener == NULL) {
-        capif_log("listen-failed", "address", cfg->listen, "why",
-                  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()), NULL);
-        goto bad;
-    }
-    /* Inherited: an answer of two records waits for no delayed ACK. */
-    (void)setsockopt(evconnlistener_get_fd(server->listener), IPPROTO_TCP,
-                     TCP_NODELAY, &yes, sizeof(yes));
-    if ((server->http = evhttp_new(base)) == NULL
-        || evhttp_bind_listener(server->http, server->listener) == NULL)
-        goto bad;
-    evhttp_set_allowed_methods(
-        server->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD
-                          | EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE
-                          | EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS);
-    evhttp_set_max_headers_size(server->http, HEADERS_MAX);
-    evhttp_set_max_body_size(server->http, CAPIF_BODY_MAX);
-    evhttp_set_timeout(server->http, cfg->idle_seconds);
-    evhttp_set_bevcb(server->http, connection_new, server);
-    evhttp_set_gencb(server->http, on_request, server);
     return server;
-bad:
-    capif_server_free(server);
-    return NULL;
 }
 
 void capif_server_set_tls(struct capif_server *server, SSL_CTX *tls)
@@ -354,20 +457,13 @@ void capif_server_set_tls(struct capif_server *server, SSL_CTX *tls)
 
 void capif_server_free(struct capif_server *server)
 {
-    struct evconnlistener *listener;
-
     if (server == NULL)
         return;
-    listener = server->listener;
-    server->listener = NULL; /* connections freed below don't revive it */
-    if (server->http != NULL)
-        evhttp_free(server->http); /* and with it the listener */
-    else if (listener != NULL)
-        evconnlistener_free(listener);
+    if (server->listener != NULL)
+        evconnlistener_free(server->listener);
+    server->listener = NULL;
+    while (server->conns != NULL)
+        capif_conn_free(server->conns);
     SSL_CTX_free(server->cfg.tls);
-    server->cfg.tls = NULL;
-    /* libevent ends connections later, at the latest with the event base. */
-    server->freed = true;
-    if (server->n_connections == 0)
-        free(server);
+    free(server);
 }

@@ -21,7 +21,7 @@
 
 #define CAPIF_PARAMS_MAX  3
 #define CAPIF_WHO_UNKNOWN (1u << 31)    /* it can't be told at present */
-#define CAPIF_BODY_MAX    (1024 * 1024) /* over this, no problem details */
+#define CAPIF_BODY_MAX    (1024 * 1024) /* dropped after an answer, at most */
 
 struct capif_req;
 typedef void capif_handler(struct capif_req *req, void *app);
@@ -43,9 +43,8 @@ struct capif_server_config {
      * CAPIF_WHO_UNKNOWN: 503 where that matters.
      */
     unsigned (*who)(const struct capif_req *req, void *app);
-    /* Instead of routes: takes all requests, bodies up to any_body_max. */
+    /* Instead of routes: takes all requests, when their heads are there. */
     capif_handler *any;
-    size_t any_body_max;
     void *app;
     int idle_seconds;       /* a silent connection is closed after these */
     size_t max_connections; /* over this, they wait in the kernel */
@@ -85,7 +84,24 @@ const char *capif_req_param(const struct capif_req *req, size_t i);
 const char *capif_req_query(struct capif_req *req, const char *name);
 /* A header field; NULL if absent. */
 const char *capif_req_header(const struct capif_req *req, const char *name);
+/* All of it; of a server with `any`, what has come. */
 const uint8_t *capif_req_body(const struct capif_req *req, size_t *len);
+
+/* ---- a body that is streamed: of a server with `any` ---- */
+
+/* How long it is; -1: it will turn out. */
+int64_t capif_req_length(const struct capif_req *req);
+/* Send 100 if the peer waits for it; on_body does. */
+void capif_req_continue(struct capif_req *req);
+/* Call fn(arg) when more has come, or the end; NULL: no more. */
+void capif_req_on_body(struct capif_req *req, void (*fn)(void *), void *arg);
+/* Up to max octets of what has come; the connection reads on as these go. */
+size_t capif_req_take(struct capif_req *req, void *out, size_t max);
+/* All has come and was taken. */
+bool capif_req_complete(const struct capif_req *req);
+
+/* ---- who asks ---- */
+
 /* The peer's address, without port, for the log. */
 const char *capif_req_peer(const struct capif_req *req);
 /* The TLS connection; NULL if the peer is gone. */
