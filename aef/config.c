@@ -38,7 +38,7 @@ static const struct capif_opt aef_options[] = {
       0, 0, "local|introspect" },
     UINT("workers", workers, "4", 1, 256),
     UINT("security-info-lifetime", info_seconds, "60", 1, 86400),
-    UINT("body-max", body_max, "1048576", 0, CAPIF_BODY_MAX),
+    UINT("body-max", body_max, "1073741824", 0, 1099511627776),
     { .name = NULL },
 };
 

@@ -60,6 +60,8 @@ struct passage {
     bool started;
     bool asked;               /* the CCF, anew */
     unsigned long long known; /* aef_denied_count() of what this rests on */
+    bool too_long;            /* the body */
+    size_t taken;             /* octets of it */
 };
 
 static void passage_free(struct passage *p)
@@ -197,10 +199,13 @@ static void on_done(const struct capif_answer *a, void *arg)
     p->transfer = NULL;
     capif_req_on_gone(req, NULL, NULL);
     capif_reply_on_drained(req, NULL, NULL);
-    if (a->status == 0)
+    capif_req_on_body(req, NULL, NULL);
+    if (a->status == 0 && !p->too_long)
         capif_log("backend-failed", "api", p->api->name, "why", a->error, NULL);
     if (p->started) {
         capif_reply_end(req, a->status != 0);
+    } else if (p->too_long) {
+        capif_reply_problem(req, 413, NULL, "the body is too large");
     } else if (p->status == 503) {
         capif_req_set_header(req, "Retry-After", "5");
         capif_reply_problem(req, 503, NULL, "the API is not available");
@@ -221,6 +226,28 @@ static void on_gone(void *arg)
     passage_free(p);
 }
 
+/* ---- the body, on its way there ---- */
+
+static size_t read_body(void *out, size_t max, void *arg)
+{
+    struct passage *p = arg;
+    size_t n = capif_req_take(p->req, out, max);
+
+    p->taken += n;
+    p->too_long = p->taken > p->w->aef->body_max;
+    if (p->too_long)
+        return CAPIF_ABORT;
+    return n == 0 && !capif_req_complete(p->req) ? CAPIF_LATER : n;
+}
+
+static void on_body(void *arg)
+{
+    struct passage *p = arg;
+
+    if (p->transfer != NULL)
+        capif_transfer_more(p->transfer);
+}
+
 /* ---- passing on ---- */
 
 static void pass_on(struct passage *p)
@@ -237,6 +264,7 @@ static void pass_on(struct passage *p)
                                .stream = &stream,
                                .done = on_done,
                                .arg = p };
+    const struct capif_upload upload = { read_body, capif_req_length(p->req) };
     size_t n = 1;
     int len;
 
@@ -260,10 +288,9 @@ static void pass_on(struct passage *p)
         passage_free(p);
         return;
     }
-    call.body = capif_req_body(p->req, &call.body_len);
     call.content_type = capif_req_header(p->req, "Content-Type");
-    if (call.content_type == NULL && call.body_len > 0)
-        call.content_type = "application/octet-stream";
+    if (upload.len != 0)
+        call.upload = &upload;
     p->transfer = capif_client_send(p->w->client, &call);
     if (p->transfer == NULL) {
         capif_reply_internal(p->req, "out-of-memory");
@@ -271,6 +298,8 @@ static void pass_on(struct passage *p)
         return;
     }
     capif_req_on_gone(p->req, on_gone, p);
+    if (call.upload != NULL)
+        capif_req_on_body(p->req, on_body, p);
 }
 
 static const char *const methods[] = {
@@ -459,6 +488,10 @@ void aef_serve(struct capif_req *req, void *app)
 
     if (target[0] != '/' || !path_safe(target)) {
         capif_reply_problem(req, 400, NULL, "the path is refused");
+        return;
+    }
+    if (capif_req_length(req) > (int64_t)w->aef->body_max) {
+        capif_reply_problem(req, 413, NULL, "the body is too large");
         return;
     }
     if ((p = calloc(1, sizeof(*p))) == NULL) {

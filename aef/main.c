@@ -58,7 +58,6 @@ static void *worker_start(struct event_base *base, void *app)
         .listen = aef->service_listen,
         .tls = aef->service_tls,
         .any = aef_serve,
-        .any_body_max = aef->body_max,
         .app = w,
         .idle_seconds = IDLE_SECONDS,
         .max_connections = CONNECTIONS_MAX,

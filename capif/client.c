@@ -30,12 +30,14 @@ struct capif_transfer {
     struct capif_credentials cred;
     const struct capif_psk *psk;
     const struct capif_stream *stream;
+    size_t (*upload)(void *out, size_t max, void *arg);
     void (*tls)(SSL *ssl, void *arg);
     capif_answer_fn *done;
     void *arg;
     uint8_t *body;
     size_t body_len, body_max;
     bool head_seen, paused, too_long;
+    bool hungry; /* for more of the request's body */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -322,18 +324,51 @@ static bool add_header(struct capif_transfer *t, const char *text)
     return list != NULL;
 }
 
+static size_t on_upload(char *out, size_t one, size_t max, void *arg)
+{
+    struct capif_transfer *t = arg;
+    size_t n = t->upload(out, one * max, t->arg);
+
+    t->hungry = n == CAPIF_LATER;
+    return t->hungry          ? CURL_READFUNC_PAUSE
+           : n == CAPIF_ABORT ? CURL_READFUNC_ABORT
+                              : n;
+}
+
+static bool set_upload(struct capif_transfer *t,
+                       const struct capif_upload *upload)
+{
+    t->upload = upload->read;
+    return curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L) == CURLE_OK
+           && curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_upload)
+                  == CURLE_OK
+           && curl_easy_setopt(t->easy, CURLOPT_READDATA, t) == CURLE_OK
+           && curl_easy_setopt(t->easy, CURLOPT_INFILESIZE_LARGE,
+                               (curl_off_t)upload->len)
+                  == CURLE_OK;
+}
+
 static bool set_body(struct capif_transfer *t, const struct capif_call *call)
 {
     char type[160];
 
-    if (call->content_type == NULL)
+    if (call->content_type != NULL) {
+        snprintf(type, sizeof(type), "Content-Type: %s", call->content_type);
+        if (!add_header(t, type))
+            return false;
+    }
+    if (call->upload == NULL && call->content_type == NULL)
         return curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, call->method)
                == CURLE_OK;
-    snprintf(type, sizeof(type), "Content-Type: %s", call->content_type);
-    return add_header(t, type) && add_header(t, "Expect:")
-           && curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                               (curl_off_t)call->body_len)
-                  == CURLE_OK
+    if (!add_header(t, "Expect:"))
+        return false;
+    if (call->upload != NULL)
+        return set_upload(t, call->upload)
+               && curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, call->method)
+                      == CURLE_OK;
+    return curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)call->body_len)
+               == CURLE_OK
            && curl_easy_setopt(t->easy, CURLOPT_COPYPOSTFIELDS,
                                call->body_len > 0 ? call->body : "")
                   == CURLE_OK
@@ -452,7 +487,15 @@ void capif_transfer_cancel(struct capif_transfer *t)
 void capif_transfer_resume(struct capif_transfer *t)
 {
     t->paused = false;
-    (void)curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    (void)curl_easy_pause(t->easy, t->hungry ? CURLPAUSE_SEND : CURLPAUSE_CONT);
+}
+
+void capif_transfer_more(struct capif_transfer *t)
+{
+    if (!t->hungry)
+        return;
+    t->hungry = false;
+    (void)curl_easy_pause(t->easy, t->paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
 }
 
 const char *capif_transfer_header(struct capif_transfer *t, const char *name)

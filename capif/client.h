@@ -39,6 +39,19 @@ struct capif_stream {
                  void *arg);
 };
 
+#define CAPIF_LATER SIZE_MAX
+#define CAPIF_ABORT (SIZE_MAX - 1)
+
+/* Streaming: the request's body comes from here instead of capif_call. */
+struct capif_upload {
+    /*
+     * Up to max octets; 0: that was all of it; CAPIF_LATER: there is nothing
+     * now, capif_transfer_more() will be called; CAPIF_ABORT: give it up.
+     */
+    size_t (*read)(void *out, size_t max, void *arg);
+    int64_t len; /* of all; -1: not known */
+};
+
 /* An external PSK of TLS 1.3 with SHA-256 (RFC 8446 4.2.11). */
 struct capif_psk {
     const char *identity;
@@ -62,6 +75,7 @@ struct capif_call {
                           connecting gets no more than 3 s of it */
     size_t answer_max; /* octets of the answer's body */
     const struct capif_stream *stream; /* or NULL */
+    const struct capif_upload *upload; /* or NULL */
     capif_answer_fn *done; /* exactly once, never from within send */
     void *arg;
 };
@@ -82,6 +96,7 @@ struct capif_transfer *capif_client_send(struct capif_client *client,
 /* End it; done is not called.  Not from within its own callbacks. */
 void capif_transfer_cancel(struct capif_transfer *t);
 void capif_transfer_resume(struct capif_transfer *t);
+void capif_transfer_more(struct capif_transfer *t);
 /* A field of the answer's header; NULL if absent; valid until the next. */
 const char *capif_transfer_header(struct capif_transfer *t, const char *name);
 

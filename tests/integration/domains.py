@@ -432,9 +432,19 @@ class Backend:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
 
+            def read_body(self):
+                if self.headers.get('Transfer-Encoding') != 'chunked':
+                    return self.rfile.read(
+                        int(self.headers.get('Content-Length') or 0))
+                parts = []
+                while size := int(self.rfile.readline(), 16):
+                    parts.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b''.join(parts)
+
             def handle_any(self):
-                self.body = self.rfile.read(
-                    int(self.headers.get('Content-Length') or 0))
+                self.body = self.read_body()
                 this.seen.append(self)
                 this.answer(self)
 

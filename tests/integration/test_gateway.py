@@ -283,15 +283,6 @@ class Bodies(unittest.TestCase):
         self.assertEqual(call(method='POST', body=iter(parts)).status, 200)
         self.assertEqual(back.seen[0].body, self.data[:300000])
 
-    def test_body_over_the_limit(self):
-        back.gives()
-        try:
-            a = call(method='POST', body=self.data[:(1 << 20) + 1])
-            self.assertEqual(a.status, 413)
-        except DIED:
-            pass
-        self.assertEqual(back.seen, [])
-
     def test_endless_line_of_a_chunk_is_cut_off(self):
         conn = domains.Https(d.aef_name, d.service, d.b.ca)
         conn.putrequest('POST', PATH)
