@@ -70,7 +70,7 @@ struct ccf_enrolment {
 struct ccf_member {
     struct capif_identity who;
     char group_id[CAPIF_ID_MAX + 1]; /* onboardingId, or apiProvDomId */
-    char thumbprint[44];             /* of its one valid certificate */
+    char thumbprint[44];             /* of its one valid certificate, or "" */
     /* The same certificate; serial "": as it is in the store. */
     char ca[CAPIF_CA_ID];
     char serial[CAPIF_SERIAL];

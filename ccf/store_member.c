@@ -96,8 +96,11 @@ static void row_member(const char *const *columns, void *arg)
              columns[1]);
 }
 
-static const char member_sql[] = "SELECT group_id, thumbprint FROM member"
-                                 " WHERE ccf_id = $1 AND role = $2 AND id = $3";
+/* One whose certificate the operator has revoked has none. */
+static const char member_sql[] =
+    "SELECT group_id, CASE WHEN EXISTS (SELECT 1 FROM revoked r"
+    " WHERE r.ca = m.ca AND r.serial = m.serial) THEN '' ELSE thumbprint END"
+    " FROM member m WHERE ccf_id = $1 AND role = $2 AND id = $3";
 
 enum ccf_db_status ccf_member_get(struct ccf_store *s,
                                   const struct capif_identity *who,

@@ -30,6 +30,7 @@ REST = {
     'expired invoker': TLS,
     'replaced invoker': 401,    # it has a newer certificate
     'offboarded invoker': 401,
+    'revoked invoker': 401,      # by the operator
     'deregistered AEF': 401,
     'deregistered AMF': 401,
     'invoker': 403, 'other invoker': 403,
@@ -114,7 +115,7 @@ class World:
         self.aef, self.aef2 = aefs
         self.home.aef = self.aef
         self.one, two, old = a.onboard(), a.onboard(), a.onboard()
-        off, theirs = a.onboard(), d.b.onboard()
+        off, theirs, lost = a.onboard(), d.b.onboard(), a.onboard()
         their = d.b.register(aef_m5='m5.domain-b.example')
         replaced = Member(a)
         replaced.key, replaced.crt = old.key, old.crt
@@ -136,7 +137,7 @@ class World:
                 a, 'URI:urn:capif:%s:invoker:%s' % (a.id, self.one.id),
                 '20200101000000Z', '20200102000000Z'),
             'replaced invoker': replaced, 'offboarded invoker': off,
-            'deregistered AEF': self.gone.aef,
+            'revoked invoker': lost, 'deregistered AEF': self.gone.aef,
             'deregistered AMF': self.gone.amf,
             'invoker': self.one, 'other invoker': two,
             'AEF': self.aef, "provider's other AEF": self.aef2,
@@ -148,6 +149,8 @@ class World:
             "partner's AMF": their.amf,
             'own CCF': ccf_certificate(a, a.id),
         }
+        d.reconfigure('ccf-a', '[ccf]\n', '[ccf]\nrevoked-certificates = %s'
+                      '\n' % lost.crt)
         self.n, self.n_aefs = 0, 5
         self.api = self.publish()
         self.negotiate()

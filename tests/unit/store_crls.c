@@ -112,6 +112,31 @@ void test_crl_by_hand(void **state)
     assert_string_equal(listed(s, "ca-3", NULL), "C1 C2 ");
 }
 
+/* It has no certificate any more, until it gets another one. */
+void test_crl_of_a_member(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct ccf_member m = certified(CAPIF_INVOKER, "crl-6", "ca-5", "E1"), now;
+    json_t *doc = soft_json("{'x':1}");
+
+    assert_int_equal(store_enrol(s, "crl-j6", LATER, "crl-g6", &m, 1),
+                     CCF_STORE_OK);
+    strcpy(m.group_id, "crl-g6");
+    assert_int_equal(ccf_store_member(s, &m.who, &now), CCF_STORE_OK);
+    assert_string_equal(now.thumbprint, m.thumbprint);
+    assert_int_equal(ccf_store_revoke(s, CCF, "ca-6", "E1", LATER),
+                     CCF_STORE_OK); /* of another CA */
+    assert_int_equal(ccf_store_group_change(s, &m, doc, doc, &m, 1),
+                     CCF_STORE_OK);
+    assert_int_equal(ccf_store_revoke(s, CCF, "ca-5", "E1", LATER),
+                     CCF_STORE_OK);
+    assert_int_equal(ccf_store_member(s, &m.who, &now), CCF_STORE_OK);
+    assert_string_equal(now.thumbprint, "");
+    assert_int_equal(ccf_store_group_change(s, &m, doc, doc, &m, 1),
+                     CCF_STORE_GONE);
+    json_decref(doc);
+}
+
 void test_crl_is_set_once(void **state)
 {
     const struct stores *both = *state;

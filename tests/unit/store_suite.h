@@ -55,6 +55,7 @@ void test_partner_keys_have_one_asker(void **state);
 void test_crl_offboarded(void **state);
 void test_crl_changed(void **state);
 void test_crl_by_hand(void **state);
+void test_crl_of_a_member(void **state);
 void test_crl_is_set_once(void **state);
 void test_crl_of_a_partner(void **state);
 void test_psk_rewrap(void **state);

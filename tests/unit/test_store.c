@@ -403,6 +403,7 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_crl_offboarded),
         cmocka_unit_test(test_crl_changed),
         cmocka_unit_test(test_crl_by_hand),
+        cmocka_unit_test(test_crl_of_a_member),
         cmocka_unit_test(test_crl_is_set_once),
         cmocka_unit_test(test_crl_of_a_partner),
         cmocka_unit_test(test_psk_rewrap),
