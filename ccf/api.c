@@ -92,6 +92,7 @@ void ccf_profile_check(const struct capif_at *at)
     struct capif_at location = capif_get_object(at, "aefLocation", false);
     struct capif_at kpis = capif_get_object(at, "serviceKpis", false);
     struct capif_at ues = capif_get_object(at, "ueIpRange", false);
+    struct capif_at vs = capif_get_object(at, CCF_VS, false);
 
     if (aef_id != NULL && !capif_scope_name_ok(aef_id))
         capif_complain(at, "aefId can't stand in a scope");
@@ -111,6 +112,7 @@ void ccf_profile_check(const struct capif_at *at)
     ccf_location_check(&location);
     ccf_kpis_check(&kpis);
     ccf_ue_range_check(&ues);
+    (void)capif_get_https(&vs, "controlUrl", false); /* revocations go there */
     check_methods(at);
 }
 

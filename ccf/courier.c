@@ -75,11 +75,32 @@ static void lane_leave(struct lane *lane)
 
 static bool send_row(struct lane *lane);
 
+/* A partner may be one no more; nobody else is meant. */
+static bool has_receiver(const struct lane *lane)
+{
+    const char *trust = lane->row.trust;
+
+    return strcmp(trust, CCF_TRUST_OWN) == 0
+           || strcmp(trust, CCF_TRUST_PUBLIC) == 0
+           || ccf_partner_find(lane->c->w->ccf, trust) != NULL;
+}
+
 static void lane_go_on(struct lane *lane)
 {
-    enum ccf_store_status st =
-        ccf_lane_next(lane->c->w->store, lane->c->id, lane->name, &lane->row);
+    struct ccf_courier *c = lane->c;
+    enum ccf_store_status st;
 
+    while ((st = ccf_lane_next(c->w->store, c->id, lane->name, &lane->row))
+               == CCF_STORE_OK
+           && !has_receiver(lane)) {
+        capif_log("notice-dropped", "url", lane->row.url, "id", lane->row.id,
+                  "why", "no partner any more", NULL);
+        st = ccf_lane_done(c->w->store, c->id, lane->name, lane->row.seq,
+                           now_ms() + LEASE_MS);
+        ccf_notice_clear(&lane->row);
+        if (st != CCF_STORE_OK)
+            break;
+    }
     if (st != CCF_STORE_OK)
         lane_end(lane);
     else if (!send_row(lane))

@@ -61,6 +61,7 @@ json_t *ccf_jwks_union(const json_t *pinned, const json_t *fetched);
 struct ccf_client {
     struct capif_identity who;
     char thumbprint[44];
+    time_t at; /* of what it gets: read before what that may be */
 };
 
 /* An error of RFC 6749 5.2. */

@@ -191,13 +191,14 @@ static enum ccf_store_status find_note(struct ccf_worker *w,
     const char *psk_id = ccf_vs_str(entry, "pskId");
     enum ccf_store_status st = CCF_STORE_NOT_FOUND;
 
+    /* First: what is revoked from now on ends the envelope. */
     if (psk_id != NULL)
+        st = ccf_store_issue_time(w->store, invoker, at);
+    if (st == CCF_STORE_OK)
         st = ccf_store_psk_get(w->store, psk_id, note);
     if (st == CCF_STORE_OK
         && !is_for(*note, invoker->id, ccf_vs_str(entry, "aefId")))
         st = CCF_STORE_NOT_FOUND;
-    if (st == CCF_STORE_OK)
-        st = ccf_store_issue_time(w->store, invoker, at);
     return st;
 }
 

@@ -192,6 +192,7 @@ static const char *const migrations[][12] = {
         /* what of own APIs which partner was told last (share.c) */
         "CREATE TABLE shared (ccf_id TEXT NOT NULL, api_id TEXT NOT NULL,"
         " doc TEXT NOT NULL, PRIMARY KEY (ccf_id, api_id))",
+        "CREATE INDEX notice_by_url ON notice (lane, url)",
         NULL,
     },
 };

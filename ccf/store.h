@@ -141,7 +141,10 @@ enum ccf_store_status ccf_store_api_set(struct ccf_store *s,
 enum ccf_store_status ccf_store_api_put(struct ccf_store *s, const char *ccf_id,
                                         const char *api_id, const char *apf_id,
                                         const json_t *doc);
-/* ccf_id NULL: whichever has it; the owner is in the document's ccfId. */
+/*
+ * ccf_id NULL: whichever has it, if only one has; the owner is in the
+ * document's ccfId.
+ */
 enum ccf_store_status ccf_store_api_get(struct ccf_store *s, const char *ccf_id,
                                         const char *api_id, json_t **doc);
 /* ccf_id or apf_id NULL: of any.  An array, empty if there are none. */

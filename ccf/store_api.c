@@ -48,8 +48,8 @@ enum ccf_store_status ccf_store_api_get(struct ccf_store *s, const char *ccf_id,
 {
     if (ccf_id == NULL)
         return ccf_doc(s,
-                       "SELECT doc FROM api WHERE api_id = $1"
-                       " ORDER BY ccf_id",
+                       "SELECT doc FROM api WHERE api_id = $1 AND (SELECT"
+                       " COUNT(*) FROM api WHERE api_id = $1) = 1",
                        ARGS(api_id), doc);
     return ccf_doc(s, "SELECT doc FROM api WHERE ccf_id = $1 AND api_id = $2",
                    ARGS(ccf_id, api_id), doc);

@@ -21,6 +21,7 @@ struct work {
     json_t *gone; /* entries of it */
     json_t *kept;
     const json_t *anew; /* entries that partners have just been asked for */
+    time_t at;          /* no token of before is good any more */
 };
 
 static const char *vs(const json_t *entry, const char *name)
@@ -85,8 +86,7 @@ static enum ccf_db_status tell_aef(const struct work *w, const json_t *entry,
                      "supportedFeatures", "0");
     json_object_set_new(json_object_get(body, "revokeInfo"), VS,
                         json_pack("{s:s, s:O, s:I}", "srcCcfId", w->r->ccf_id,
-                                  "apiNames", names, "at",
-                                  (json_int_t)time(NULL)));
+                                  "apiNames", names, "at", (json_int_t)w->at));
     n.body = body;
     st = ccf_notice_add(w->s, &n);
     json_decref(body);
@@ -241,16 +241,16 @@ static enum ccf_db_status tell_group(const struct work *w, size_t i)
 static enum ccf_db_status end_entry(const struct work *w, const json_t *entry)
 {
     const char *psk_id = vs(entry, "pskId"), *name = vs(entry, "apiName");
-    time_t now = time(NULL);
+    const char *ccf_id = vs(entry, "ccfId");
     char at[24], expires[24];
     enum ccf_db_status st = CCF_DB_OK;
 
-    ccf_seconds(now, at);
-    ccf_seconds(now + TOKEN_SECONDS, expires);
+    ccf_seconds(w->at, at);
+    ccf_seconds(w->at + TOKEN_SECONDS, expires);
     if (psk_id != NULL)
         st = ccf_run(w->s, "DELETE FROM psk WHERE psk_id = $1", ARGS(psk_id));
     if (st == CCF_DB_OK && name != NULL && vs(entry, "aefId") != NULL
-        && !capif_same(w->r->from, vs(entry, "ccfId")))
+        && (is_own(w->s, ccf_id) || !capif_same(w->r->from, ccf_id)))
         st = ccf_run(w->s,
                      "INSERT INTO revocation VALUES ($1, $2, $3, $4, $5, $6)"
                      " ON CONFLICT (ccf_id, invoker_id, aef_id, api_name)"
@@ -284,11 +284,34 @@ static void row_doc(const char *const *columns, void *arg)
     *(json_t **)arg = json_loads(columns[0], JSON_REJECT_DUPLICATES, NULL);
 }
 
-/* Read the context; whatever st is, work_clear() it. */
+static const char latest_sql[] =
+    "SELECT MAX(at) FROM revocation WHERE ccf_id = $1 AND invoker_id = $2";
+
+static void row_latest(const char *const *columns, void *arg)
+{
+    if (columns[0] != NULL)
+        *(time_t *)arg = (time_t)strtoll(columns[0], NULL, 10);
+}
+
+/*
+ * Read the context; whatever st is, work_clear() it.  Each revocation of an
+ * invoker has a second of its own: a token may be of between two.
+ */
 static enum ccf_db_status work_init(struct work *w, struct ccf_store *s,
                                     const struct ccf_revocation *r)
 {
-    *w = (struct work){ s, r, NULL, json_array(), json_array(), NULL };
+    time_t latest = 0, now = time(NULL);
+    enum ccf_db_status st =
+        ccf_db_run(s->db, latest_sql, ARGS(r->ccf_id, r->invoker_id),
+                   row_latest, &latest, NULL);
+
+    *w = (struct work){ .s = s,
+                        .r = r,
+                        .gone = json_array(),
+                        .kept = json_array(),
+                        .at = latest >= now ? latest + 1 : now };
+    if (st != CCF_DB_OK)
+        return st;
     return ccf_db_run(s->db,
                       "SELECT doc FROM context WHERE ccf_id = $1"
                       " AND invoker_id = $2",
@@ -449,22 +472,14 @@ enum ccf_store_status ccf_store_revoked(struct ccf_store *s,
     return st;
 }
 
-static void row_latest(const char *const *columns, void *arg)
-{
-    if (columns[0] != NULL)
-        *(time_t *)arg = (time_t)strtoll(columns[0], NULL, 10);
-}
-
 enum ccf_store_status ccf_store_issue_time(struct ccf_store *s,
                                            const struct capif_identity *invoker,
                                            time_t *at)
 {
     time_t now = time(NULL), latest = now - 1;
     enum ccf_store_status st = ccf_status_of(
-        ccf_look(s,
-                 "SELECT MAX(at) FROM revocation WHERE ccf_id = $1"
-                 " AND invoker_id = $2",
-                 ARGS(invoker->ccf_id, invoker->id), row_latest, &latest));
+        ccf_look(s, latest_sql, ARGS(invoker->ccf_id, invoker->id), row_latest,
+                 &latest));
 
     *at = latest >= now ? latest + 1 : now;
     return st;

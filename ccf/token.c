@@ -181,16 +181,10 @@ void ccf_token_issue(struct capif_req *req, struct ccf_worker *w,
                      const struct ccf_spend *spend)
 {
     const struct ccf *ccf = w->ccf;
-    time_t seconds = (time_t)ccf->token_seconds, at;
-    enum ccf_store_status st =
-        ccf_store_issue_time(w->store, &client->who, &at);
+    time_t seconds = (time_t)ccf->token_seconds;
+    enum ccf_store_status st = CCF_STORE_OK;
     char text[SCOPE_TEXT_MAX], *token = NULL;
     json_t *claims;
-
-    if (st != CCF_STORE_OK) {
-        ccf_reply_store(req, st);
-        return;
-    }
 
     if (partner != NULL && seconds > ASSERTION_SECONDS)
         seconds = ASSERTION_SECONDS;
@@ -198,7 +192,7 @@ void ccf_token_issue(struct capif_req *req, struct ccf_worker *w,
         capif_reply_internal(req, "token-failed");
         return;
     }
-    claims = claims_of(client, text, at, seconds);
+    claims = claims_of(client, text, client->at, seconds);
     if (partner != NULL)
         complete_assertion(claims, ccf, partner);
     else
@@ -282,16 +276,20 @@ static enum ccf_store_status client_of(struct capif_req *req,
                                        const char *grant_type,
                                        struct ccf_client *out)
 {
+    enum ccf_store_status st = CCF_STORE_NOT_FOUND;
+
     if (capif_req_who(req) == CAPIF_WHO_UNKNOWN)
         return CCF_STORE_ERROR;
     out->who = w->peer;
     strcpy(out->thumbprint, w->peer_thumbprint);
     if (w->peer.role == CAPIF_INVOKER)
-        return CCF_STORE_OK;
-    return w->peer.role == CAPIF_NOBODY
-                   && capif_same(grant_type, CCF_JWT_BEARER)
-               ? ccf_foreign_invoker(req, w, &out->who)
-               : CCF_STORE_NOT_FOUND;
+        st = CCF_STORE_OK;
+    else if (w->peer.role == CAPIF_NOBODY
+             && capif_same(grant_type, CCF_JWT_BEARER))
+        st = ccf_foreign_invoker(req, w, &out->who);
+    return st == CCF_STORE_OK
+               ? ccf_store_issue_time(w->store, &out->who, &out->at)
+               : st;
 }
 
 static bool agrees(const char *id, const struct ccf_client *client)

@@ -143,13 +143,18 @@ bool ccf_wish_locate(struct ccf_worker *w, struct ccf_wish *wish,
 {
     const char *own = w->ccf->ccf_id, *owner;
     json_t *api = NULL, *profile = NULL, *iface;
+    enum ccf_store_status st;
     bool ok = true;
 
     if (partner != NULL) /* no further hop: a partner means our own APIs */
         return wish->ccf_id == NULL || strcmp(wish->ccf_id, own) == 0
                || refuse(no, 403, NULL, "%s is not this domain", wish->ccf_id);
-    if (ccf_store_api_get(w->store, wish->ccf_id, wish->api_id, &api)
-        == CCF_STORE_ERROR)
+    st = ccf_store_api_get(w->store, wish->ccf_id != NULL ? wish->ccf_id : own,
+                           wish->api_id, &api);
+    /* A partner chooses its apiIds: ours is ours whoever has the same. */
+    if (st == CCF_STORE_NOT_FOUND && wish->ccf_id == NULL)
+        st = ccf_store_api_get(w->store, NULL, wish->api_id, &api);
+    if (st == CCF_STORE_ERROR)
         return refuse(no, 503, NULL, "the store is not available");
     owner = wish->ccf_id != NULL
                 ? wish->ccf_id

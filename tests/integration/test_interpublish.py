@@ -198,9 +198,26 @@ class Refused(Case):
         self.no(400, dict(self.doc, ccfId=d.a.id))
         self.no(403, self.doc, '/published-apis/v1/%s/service-apis' % d.a.id)
 
+    def test_an_id_of_ours(self):
+        """Whose API it is does not change by somebody else's publishing."""
+        own = one.ccf.register(aef_a6='a6.domain-a.example')
+        api = own.publish(own.describe('mine')).json()
+        self.doc[VS]['apiId'] = api['apiId']
+        self.assertEqual(self.ask('POST', body=self.doc).status, 201)
+        who = d.a.onboard()
+        for aef, status in (own.aef.id, 201), ('aef-b7', 403):
+            wish = who.wish(api, aef)
+            del wish[VS]
+            self.assertEqual(who.put(wish).status, status)
+        a = self.ask('DELETE', '%s/%s' % (self.where, api['apiId']))
+        self.assertEqual(a.status, 204, a)
+
     def test_malformed(self):
         self.no(400, dict(self.doc, aefProfiles=[]))
         self.no(400, dict(self.doc, apiId='api-x'))
+        plain = json.loads(json.dumps(self.doc))
+        plain['aefProfiles'][0][VS] = {'controlUrl': 'http://x.example'}
+        self.no(400, plain)
         for bad in 'x/y', 'x' * 65, 7, '':
             self.no(400, dict(self.doc, **{VS: {'apiId': bad}}))
 

@@ -91,6 +91,7 @@ void test_revocation_of_one_aef(void **state);
 void test_revocation_by_a_partner(void **state);
 void test_revocation_of_all(void **state);
 void test_revocation_of_what_is_dropped(void **state);
+void test_revocations_in_one_second(void **state);
 void test_revocation_of_what_a_partner_knows(void **state);
 void test_revocation_of_nothing(void **state);
 
