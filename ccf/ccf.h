@@ -362,8 +362,6 @@ json_t *ccf_interface_bare(const json_t *interface);
 bool ccf_interface_same(const json_t *a, const json_t *b);
 /* The certificates as PEM strings, a JSON array. */
 json_t *ccf_pem_list(STACK_OF(X509) * certs);
-/* A member of an entry's or description's vendorSpecific object, or NULL. */
-const char *ccf_vs_str(const json_t *obj, const char *name);
 /* The apiName of a known API; the caller frees it.  NULL: not known. */
 char *ccf_api_name(struct ccf_worker *w, const char *ccf_id,
                    const char *api_id);

@@ -17,6 +17,7 @@
 
 #define TICK_US    100000
 #define LANES_MAX  64
+#define PUBLIC_MAX 48 /* of them: URLs that anybody chose, and may hang */
 #define LEASE_MS   15000
 #define RENEW_MS   10000 /* when so much is left; a request takes half */
 #define ANSWER_MAX 65536
@@ -54,15 +55,18 @@ static void lane_end(struct lane *lane)
     lane->name = NULL;
 }
 
+static bool is_public(const struct lane *lane)
+{
+    return strcmp(lane->row.trust, CCF_TRUST_PUBLIC) == 0;
+}
+
 /* Nobody waits longer than a lease for a lane that we can't go on with. */
 static void lane_leave(struct lane *lane)
 {
-    const struct ccf_notice_row *row = &lane->row;
-    const bool public = strcmp(row->trust, CCF_TRUST_PUBLIC) == 0;
-    const int64_t longest = public ? LONGEST_MS : AMONG_MS;
+    const int64_t longest = is_public(lane) ? LONGEST_MS : AMONG_MS;
     int64_t wait = FIRST_MS;
 
-    for (unsigned i = 0; i < row->tries && wait < longest; i++)
+    for (unsigned i = 0; i < lane->row.tries && wait < longest; i++)
         wait *= 2;
     if (wait > longest)
         wait = longest;
@@ -80,8 +84,7 @@ static bool has_receiver(const struct lane *lane)
 {
     const char *trust = lane->row.trust;
 
-    return strcmp(trust, CCF_TRUST_OWN) == 0
-           || strcmp(trust, CCF_TRUST_PUBLIC) == 0
+    return is_public(lane) || strcmp(trust, CCF_TRUST_OWN) == 0
            || ccf_partner_find(lane->c->w->ccf, trust) != NULL;
 }
 
@@ -207,14 +210,16 @@ static void take_lanes(struct ccf_courier *c)
     struct lane *unused[LANES_MAX];
     char *names[LANES_MAX];
     int64_t now = now_ms();
-    size_t room = 0, n = 0;
+    size_t room = 0, public = PUBLIC_MAX, n = 0;
 
     for (size_t i = 0; i < LANES_MAX; i++)
         if (c->lanes[i].name == NULL)
             unused[room++] = &c->lanes[i];
+        else if (is_public(&c->lanes[i]))
+    public--;
     if (room == 0
         || ccf_lanes_take(c->w->store, c->id, now, now + LEASE_MS, names, room,
-                          &n)
+                          public, &n)
                != CCF_STORE_OK)
         return;
     for (size_t i = 0; i < n; i++) {

@@ -19,6 +19,16 @@ struct ccf_event {
     const json_t *detail; /* CAPIFEventDetail */
 };
 
+/* What an invoker is called in events and policies, and its NUL. */
+#define CCF_INVOKER_NAME (CAPIF_CCF_ID_MAX + CAPIF_ID_MAX + 2)
+
+/*
+ * An own invoker's id, and ccfId/id of a partner's, which chooses its ids as
+ * it likes.  Returns out.
+ */
+const char *ccf_invoker_name(const char *own, const char *ccf_id,
+                             const char *id, char out[CCF_INVOKER_NAME]);
+
 /* In a transaction. */
 enum ccf_db_status ccf_event_add(struct ccf_store *s,
                                  const struct ccf_event *event);

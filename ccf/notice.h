@@ -53,11 +53,12 @@ void ccf_notice_clear(struct ccf_notice_row *row);
 
 /*
  * Take lanes that are due and that nobody holds, until that time: at most
- * max, the longest overdue first.  Fills lanes, whose texts the caller frees.
+ * max, of which at most max_public lead to URLs of the public's, the longest
+ * overdue first.  Fills lanes, whose texts the caller frees.
  */
 enum ccf_store_status ccf_lanes_take(struct ccf_store *s, const char *owner,
                                      int64_t now, int64_t until, char **lanes,
-                                     size_t max, size_t *n);
+                                     size_t max, size_t max_public, size_t *n);
 /* NOT_FOUND: the lane is empty, and gone. */
 enum ccf_store_status ccf_lane_next(struct ccf_store *s, const char *owner,
                                     const char *lane,

@@ -241,6 +241,8 @@ void ccf_reply_store(struct capif_req *req, enum ccf_store_status st)
         capif_reply_problem(req, 409, NULL, "exists already");
     } else if (st == CCF_STORE_CHANGED) {
         capif_reply_problem(req, 409, NULL, "others change it, too: try again");
+    } else if (st == CCF_STORE_FULL) {
+        capif_reply_problem(req, 403, NULL, "you have as many as you may have");
     } else if (st == CCF_STORE_GONE) {
         capif_reply_problem(req, 401, NULL, "the certificate was valid before");
     } else {

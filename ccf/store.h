@@ -20,6 +20,9 @@
 
 #define CCF_VS "vendorSpecific-capif-hsm" /* TS 29.222 7.11 */
 
+/* A member of an entry's or description's object of that name, or NULL. */
+const char *ccf_vs_str(const json_t *obj, const char *name);
+
 enum ccf_store_status {
     CCF_STORE_OK,
     CCF_STORE_NOT_FOUND,
@@ -27,6 +30,7 @@ enum ccf_store_status {
     CCF_STORE_ERROR,    /* the store failed; logged */
     CCF_STORE_CHANGED,  /* somebody else was faster: read again */
     CCF_STORE_GONE,     /* who asks is no member with that certificate */
+    CCF_STORE_FULL,     /* who asks has as many as anybody may have */
 };
 
 struct ccf_store;

@@ -2,7 +2,19 @@
 #include "event.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+const char *ccf_invoker_name(const char *own, const char *ccf_id,
+                             const char *id, char out[CCF_INVOKER_NAME])
+{
+    bool ours = strcmp(own, ccf_id) == 0;
+
+    snprintf(out, CCF_INVOKER_NAME, "%s%s%s", ours ? "" : ccf_id,
+             ours ? "" : "/", id);
+    return out;
+}
 
 enum ccf_db_status ccf_event_add(struct ccf_store *s,
                                  const struct ccf_event *event)

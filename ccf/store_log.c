@@ -215,8 +215,11 @@ static json_t *alike(json_t *logs, bool *success)
 static enum ccf_db_status add_events(struct ccf_store *s, const struct add *a)
 {
     json_t *left = json_copy(json_object_get(a->b->doc, "logs"));
+    char invoker[CCF_INVOKER_NAME];
     enum ccf_db_status st = left != NULL ? CCF_DB_OK : CCF_DB_ERROR;
 
+    ccf_invoker_name(a->b->by->who.ccf_id, a->b->invoker_ccf,
+                     text_of(a->b->doc, "apiInvokerId"), invoker);
     while (st == CCF_DB_OK && json_array_size(left) > 0) {
         bool success;
         json_t *some = alike(left, &success);
@@ -231,7 +234,7 @@ static enum ccf_db_status add_events(struct ccf_store *s, const struct add *a)
                 .name = success ? "SERVICE_API_INVOCATION_SUCCESS"
                                 : "SERVICE_API_INVOCATION_FAILURE",
                 .api_id = text_of(json_array_get(some, 0), "apiId"),
-                .invoker_id = text_of(a->b->doc, "apiInvokerId"),
+                .invoker_id = invoker,
                 .aef_id = a->b->by->who.id,
                 .group_id = a->b->by->group_id,
                 .detail = detail,

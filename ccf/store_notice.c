@@ -29,6 +29,7 @@ enum ccf_db_status ccf_notice_add(struct ccf_store *s,
 {
     const char *lane = n->lane != NULL ? n->lane : n->url;
     const char *method = n->method != NULL ? n->method : "POST";
+    const bool public = strcmp(n->trust, CCF_TRUST_PUBLIC) == 0;
     char *text = n->body != NULL ? json_dumps(n->body, JSON_COMPACT) : NULL;
     char id[2 * ID_OCTETS + 1], expires[24];
     enum ccf_db_status st = CCF_DB_ERROR;
@@ -36,9 +37,10 @@ enum ccf_db_status ccf_notice_add(struct ccf_store *s,
     ms_text(((int64_t)time(NULL) + CCF_NOTICE_SECONDS) * 1000, expires);
     if ((text != NULL || n->body == NULL) && make_id(id))
         st = ccf_run(s,
-                     "INSERT INTO lane VALUES ($1, '', 0, 0, 0)"
+                     "INSERT INTO lane (lane, owner, until, due, tries, public)"
+                     " VALUES ($1, '', 0, 0, 0, $2)"
                      " ON CONFLICT (lane) DO NOTHING",
-                     ARGS(lane));
+                     ARGS(lane, public ? "1" : "0"));
     if (st == CCF_DB_OK)
         st = ccf_run(s,
                      "INSERT INTO notice (id, lane, method, url, trust, doc,"
@@ -64,7 +66,7 @@ enum ccf_store_status ccf_store_notice_add(struct ccf_store *s,
 struct take {
     const char *owner, *now, *until;
     char **lanes;
-    size_t max, *n;
+    size_t max, max_public, *n;
 };
 
 static void lanes_clear(struct take *t)
@@ -81,18 +83,25 @@ static void row_lane(const char *const *columns, void *arg)
         ++*t->n;
 }
 
-static const char due_sql[] = "SELECT lane FROM lane WHERE due <= $1"
-                              " AND until <= $1 ORDER BY due LIMIT $2";
+static const char due_sql[] =
+    "SELECT lane FROM lane WHERE public = $1 AND due <= $2 AND until <= $2"
+    " ORDER BY due LIMIT $3";
 
 static enum ccf_db_status work_take(struct ccf_store *s, const void *what)
 {
     struct take t = *(const struct take *)what;
-    char max[24];
+    char room[24];
     enum ccf_db_status st;
 
     lanes_clear(&t); /* it may be another attempt */
-    ms_text((int64_t)t.max, max);
-    st = ccf_db_run(s->db, due_sql, ARGS(t.now, max), row_lane, &t, NULL);
+    ms_text((int64_t)t.max, room);
+    st = ccf_db_run(s->db, due_sql, ARGS("0", t.now, room), row_lane, &t, NULL);
+    if (t.max_public > t.max - *t.n)
+        t.max_public = t.max - *t.n;
+    ms_text((int64_t)t.max_public, room);
+    if (st == CCF_DB_OK && t.max_public > 0)
+        st = ccf_db_run(s->db, due_sql, ARGS("1", t.now, room), row_lane, &t,
+                        NULL);
     for (size_t i = 0; st == CCF_DB_OK && i < *t.n; i++)
         st =
             ccf_run(s, "UPDATE lane SET owner = $1, until = $2 WHERE lane = $3",
@@ -103,10 +112,10 @@ static enum ccf_db_status work_take(struct ccf_store *s, const void *what)
 /* Most of the time there are none: a look-up outside of a transaction. */
 enum ccf_store_status ccf_lanes_take(struct ccf_store *s, const char *owner,
                                      int64_t now, int64_t until, char **lanes,
-                                     size_t max, size_t *n)
+                                     size_t max, size_t max_public, size_t *n)
 {
     char now_text[24], until_text[24];
-    struct take t = { owner, now_text, until_text, lanes, max, n };
+    struct take t = { owner, now_text, until_text, lanes, max, max_public, n };
     enum ccf_store_status st;
     bool any = false;
 
@@ -114,7 +123,10 @@ enum ccf_store_status ccf_lanes_take(struct ccf_store *s, const char *owner,
     ms_text(now, now_text);
     ms_text(until, until_text);
     st = ccf_status_of(
-        ccf_look(s, due_sql, ARGS(now_text, "1"), ccf_row_there, &any));
+        ccf_look(s, due_sql, ARGS("0", now_text, "1"), ccf_row_there, &any));
+    if (st == CCF_STORE_OK && !any && max_public > 0)
+        st = ccf_status_of(ccf_look(s, due_sql, ARGS("1", now_text, "1"),
+                                    ccf_row_there, &any));
     if (st == CCF_STORE_OK && any)
         st = ccf_transact(s, work_take, &t);
     if (st != CCF_STORE_OK)

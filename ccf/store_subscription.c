@@ -147,14 +147,40 @@ static enum ccf_db_status ask_survey(struct ccf_store *s, const struct set *t)
     return st;
 }
 
+static void row_count(const char *const *columns, void *arg)
+{
+    *(long *)arg = strtol(columns[0], NULL, 10);
+}
+
+/* Each may be a URL that hangs, and each event is held up to each. */
+static enum ccf_db_status has_room(struct ccf_store *s, const struct set *t)
+{
+    const struct capif_identity *who = &t->by->who;
+    long n = 0;
+    char now[24];
+    enum ccf_db_status st;
+
+    now_text(now);
+    st = ccf_db_run(s->db,
+                    "SELECT COUNT(*) FROM subscription WHERE ccf_id = $1"
+                    " AND role = $2 AND owner = $3 AND expires > $4",
+                    ARGS(who->ccf_id, capif_role_name(who->role), who->id, now),
+                    row_count, &n, NULL);
+    return st == CCF_DB_OK && n >= CCF_SUBSCRIPTIONS_MAX
+               ? refuse(t, CCF_STORE_FULL)
+               : st;
+}
+
 static enum ccf_db_status insert(struct ccf_store *s, const struct set *t,
                                  const char *text, const struct columns *c)
 {
     const struct capif_identity *who = &t->by->who;
     struct seen seen = { .first = 0 };
     char max[24];
-    enum ccf_db_status st;
+    enum ccf_db_status st = has_room(s, t);
 
+    if (st != CCF_DB_OK)
+        return st;
     snprintf(max, sizeof(max), "%d", SEEN_MAX);
     st = ccf_db_run(s->db, "SELECT seq FROM event ORDER BY seq LIMIT $1",
                     ARGS(max), row_seen, &seen, NULL);

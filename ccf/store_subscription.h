@@ -8,12 +8,15 @@
 
 #include "store.h"
 
+#define CCF_SUBSCRIPTIONS_MAX 64 /* of one subscriber */
+
 enum ccf_store_status ccf_store_subscription_get(
     struct ccf_store *s, const struct capif_identity *owner, const char *id,
     json_t **doc);
 /*
  * A checked EventSubscription of by; was is NULL for a new one, and else as
  * for ccf_store_group_change().  Another eventReq begins anew to count.
+ * CCF_STORE_FULL: by has CCF_SUBSCRIPTIONS_MAX already.
  */
 enum ccf_store_status ccf_store_subscription_set(struct ccf_store *s,
                                                  const struct ccf_member *by,

@@ -46,7 +46,11 @@ enum ccf_db_status ccf_member_get(struct ccf_store *s,
                                   const struct capif_identity *who,
                                   struct ccf_member *out);
 
-/* In the transaction of a migration: api_name of what was there before. */
+/* Is the schema of this version of ours?  A later one is an error. */
+enum ccf_db_status ccf_schema_is_new(struct ccf_store *s, bool *is);
+/* The transaction that makes it so. */
+ccf_work_fn ccf_schema_renew;
+/* In that transaction: api_name of what was there before. */
 enum ccf_db_status ccf_api_names_fill(struct ccf_store *s);
 
 /*

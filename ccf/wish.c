@@ -31,12 +31,6 @@ static bool refuse(struct ccf_refusal *no, int status, const char *cause,
     return false;
 }
 
-const char *ccf_vs_str(const json_t *obj, const char *name)
-{
-    return json_string_value(
-        json_object_get(json_object_get(obj, CCF_VS), name));
-}
-
 static void wish_read(const struct capif_at *at, struct ccf_wish *out)
 {
     struct capif_at pref =

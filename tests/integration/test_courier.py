@@ -32,7 +32,7 @@ def owe(*notices, trust='public', lane=None, lives=60):
     db = sqlite3.connect(d.dir + '/ccf-a/store.db', timeout=10)
     with db:
         for name, url, body in notices:
-            db.execute("INSERT INTO lane VALUES (?, '', 0, 0, 0)"
+            db.execute("INSERT INTO lane VALUES (?, '', 0, 0, 0, 0)"
                        " ON CONFLICT DO NOTHING", (lane or url,))
             db.execute('INSERT INTO notice (id, lane, method, url, trust, doc,'
                        ' expires) VALUES (?, ?, ?, ?, ?, ?, ?)',

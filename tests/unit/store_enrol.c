@@ -2,6 +2,7 @@
 #include "store_suite.h"
 
 #include "store_revoke.h"
+#include "store_tx.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,4 +37,10 @@ enum ccf_store_status store_context_delete(struct ccf_store *s,
                                         .invoker_id = invoker_id };
 
     return ccf_store_context_revoke(s, &all);
+}
+
+void store_drain(struct ccf_store *s)
+{
+    assert_int_equal(ccf_db_exec(s->db, "DELETE FROM notice"), CCF_DB_OK);
+    assert_int_equal(ccf_db_exec(s->db, "DELETE FROM lane"), CCF_DB_OK);
 }

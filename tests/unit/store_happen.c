@@ -84,7 +84,7 @@ json_t *happen_taken(struct ccf_store *s, const char *id)
     size_t n = 0;
 
     snprintf(url, sizeof(url), "https://%s.example/", id);
-    assert_int_equal(ccf_lanes_take(s, "t", NOW, NOW + 1, lanes, 32, &n),
+    assert_int_equal(ccf_lanes_take(s, "t", NOW, NOW + 1, lanes, 32, 32, &n),
                      CCF_STORE_OK);
     while (n > 0)
         free(lanes[--n]);

@@ -29,7 +29,7 @@ static size_t take(struct ccf_store *s, const char *owner, int64_t now,
     char *lanes[8];
     size_t n;
 
-    assert_int_equal(ccf_lanes_take(s, owner, now, now + 100, lanes, 8, &n),
+    assert_int_equal(ccf_lanes_take(s, owner, now, now + 100, lanes, 8, 8, &n),
                      CCF_STORE_OK);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 && first != NULL)
@@ -138,7 +138,7 @@ void test_notices_lanes_are_shared(void **state)
         url[18] = (char)('a' + i);
         assert_int_equal(add(st->s, url, i), CCF_STORE_OK);
     }
-    assert_int_equal(ccf_lanes_take(st->s, "a", 1000, 2000, lanes, 2, &n),
+    assert_int_equal(ccf_lanes_take(st->s, "a", 1000, 2000, lanes, 2, 2, &n),
                      CCF_STORE_OK);
     assert_int_equal(n, 2);
     assert_int_equal(take(st->second, "b", 1000, NULL), 1);
@@ -153,4 +153,32 @@ void test_notices_lanes_are_shared(void **state)
                          CCF_STORE_NOT_FOUND);
         free(lanes[i]);
     }
+}
+
+/* URLs that anybody chose leave room for the others. */
+void test_notices_of_the_public(void **state)
+{
+    struct stores *st = *state;
+    const struct ccf_notice hangs[] = {
+        { .url = "https://n.example/p1", .trust = CCF_TRUST_PUBLIC },
+        { .url = "https://n.example/p2", .trust = CCF_TRUST_PUBLIC },
+        { .url = "https://n.example/p3", .trust = CCF_TRUST_PUBLIC },
+    };
+    char *lanes[4];
+    size_t n;
+
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(ccf_store_notice_add(st->s, &hangs[i]), CCF_STORE_OK);
+    assert_int_equal(add(st->s, URL, 1), CCF_STORE_OK);
+    assert_int_equal(ccf_lanes_take(st->s, "a", 1000, 2000, lanes, 4, 2, &n),
+                     CCF_STORE_OK);
+    assert_int_equal(n, 3);
+    assert_string_equal(lanes[0], URL);
+    while (n > 0)
+        free(lanes[--n]);
+    assert_int_equal(ccf_lanes_take(st->s, "a", 1000, 2000, lanes, 4, 0, &n),
+                     CCF_STORE_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(take(st->s, "a", 1000, NULL), 1);
+    store_drain(st->s);
 }

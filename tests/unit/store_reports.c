@@ -21,6 +21,28 @@ static bool is_there(struct ccf_store *s, const struct ccf_member *m,
     return st == CCF_STORE_OK;
 }
 
+/* So many of one subscriber, whatever others have. */
+void test_subscription_limit(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    char id[24];
+
+    happen_domains(s, "ev-q");
+    happen_subscribed(s, &amf, "ev-q-amf", "['" AVAIL "']", "");
+    for (int i = 0; i < 64; i++) {
+        snprintf(id, sizeof(id), "ev-q-%d", i);
+        happen_subscribed(s, &invoker, id, "['" AVAIL "']", "");
+    }
+    assert_int_equal(happen_subscribe(s, &invoker, "ev-q-more", NULL,
+                                      "{'events':['" AVAIL "']}"),
+                     CCF_STORE_FULL);
+    assert_int_equal(ccf_store_subscription_delete(s, &invoker.who, id),
+                     CCF_STORE_OK);
+    happen_subscribed(s, &invoker, "ev-q-more", "['" AVAIL "']", "");
+    assert_int_equal(ccf_store_offboard(s, &invoker.who, invoker.group_id),
+                     CCF_STORE_OK);
+}
+
 void test_subscription_ends(void **state)
 {
     struct ccf_store *s = ((struct stores *)*state)->s;

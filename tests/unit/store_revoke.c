@@ -83,7 +83,7 @@ static json_t *told(struct ccf_store *s, const char *lane, const char *url,
     size_t n;
 
     /* All lanes are ours from the first on, for a long time. */
-    assert_int_equal(ccf_lanes_take(s, "r", 1, 1000, lanes, 16, &n),
+    assert_int_equal(ccf_lanes_take(s, "r", 1, 1000, lanes, 16, 16, &n),
                      CCF_STORE_OK);
     while (n > 0)
         free(lanes[--n]);
@@ -155,7 +155,8 @@ static bool has_psk(struct ccf_store *s)
     return st == CCF_STORE_OK;
 }
 
-#define AEF_LANE   "https://a.example/aef-security/v1/revoke-authorization"
+#define AEF_URL    "https://a.example/aef-security/v1/revoke-authorization"
+#define AEF_LANE   "revoke:" AEF_URL
 #define INV_LANE   "https://i.example/n"
 #define OTHER_LANE "revoke:" OTHER
 #define TO_AEF(ids, names, src, cause)                             \
@@ -186,7 +187,7 @@ void test_revocation_of_one_aef(void **state)
     assert_false(is_revoked(st->second, OTHER, "r-1", "two", now));
     issued_after_it(st->second, CCF, "r-1");
     issued_after_it(st->second, CCF, "r-2");
-    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+    told_is(st->s, AEF_LANE, AEF_URL, "own",
             TO_AEF("['2']", "['two']", CCF, "OVERLIMIT_USAGE"));
     told_is(st->s, INV_LANE, INV_LANE, "public",
             "{'apiInvokerId':'r-1','apiIds':['2'],'cause':'OVERLIMIT_USAGE',"
@@ -195,7 +196,7 @@ void test_revocation_of_one_aef(void **state)
     assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_NOT_FOUND);
     assert_null(told(st->s, AEF_LANE, "", ""));
     assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
-    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+    told_is(st->s, AEF_LANE, AEF_URL, "own",
             TO_AEF("['1']", "['one']", CCF, "UNEXPECTED_REASON"));
     assert_true(waits(st->s, OTHER, "r-1"));
     assert_false(waits(st->s, OTHER, "r-2"));
@@ -207,6 +208,85 @@ void test_revocation_of_one_aef(void **state)
             "'UNEXPECTED_REASON','aefId':'aef-x'}");
     assert_false(waits(st->s, OTHER, "r-1"));
     json_decref(ids);
+    ccf_store_domain(st->s, NULL);
+}
+
+static void row_event(const char *const *columns, void *arg)
+{
+    json_t *doc = json_loads(columns[2], 0, NULL);
+
+    if (columns[0][0] != '\0') /* an API that the test made */
+        json_array_append_new(
+            arg, json_pack("[s, s, o]", columns[0], columns[1],
+                           json_incref(json_object_get(doc, "apiInvokerIds"))));
+    json_decref(doc);
+}
+
+/* Whose it is, the API's provider domain; of a partner's invoker, the name. */
+void test_revocation_event(void **state)
+{
+    struct stores *st = *state;
+    struct ccf_member apf = store_member(CAPIF_APF, "re-apf");
+    json_t *api = soft_json("{}"), *got = json_array(), *want;
+
+    assert_int_equal(store_enrol(st->s, "re", LATER, "re", &apf, 1),
+                     CCF_STORE_OK);
+    assert_int_equal(ccf_store_api_put(st->s, CCF, "1", "re-apf", api),
+                     CCF_STORE_OK);
+    put(st->s, CCF, "r-1");
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    put(st->s, OTHER, "r-1");
+    assert_int_equal(store_context_delete(st->s, OTHER, "r-1"), CCF_STORE_OK);
+    assert_int_equal(ccf_look(st->s,
+                              "SELECT group_id, invoker_id, doc FROM event"
+                              " ORDER BY seq DESC LIMIT 4",
+                              NULL, 0, row_event, got),
+                     CCF_DB_OK);
+    want = soft_json("[['re','" OTHER "/r-1',['" OTHER "/r-1']],"
+                     "['re','r-1',['r-1']]]");
+    if (!json_equal(got, want))
+        fail_msg("%s", json_dumps(got, 0));
+    store_drain(st->s);
+    assert_int_equal(ccf_store_api_delete(st->s, CCF, "1", "re-apf"),
+                     CCF_STORE_OK);
+    json_decref(want);
+    json_decref(got);
+    json_decref(api);
+    ccf_store_domain(st->s, NULL);
+}
+
+/* An AEF is told where it takes that now, not where it did long ago. */
+void test_revocation_at_new_control_url(void **state)
+{
+    struct stores *st = *state;
+    const struct ccf_revocation r = { .ccf_id = CCF,
+                                      .invoker_id = "r-1",
+                                      .aef_id = "aef-1" };
+    struct ccf_member apf = store_member(CAPIF_APF, "rc-apf");
+    json_t *api = soft_json("{'aefProfiles':[{'aefId':'aef-0'},{'aefId':'aef-1'"
+                            ",'" VS "':{'controlUrl':'https://new.example'}}"
+                            "]}");
+
+    assert_int_equal(store_enrol(st->s, "rc", LATER, "rc", &apf, 1),
+                     CCF_STORE_OK);
+    assert_int_equal(ccf_store_api_put(st->s, CCF, "1", "rc-apf", api),
+                     CCF_STORE_OK);
+    put(st->s, CCF, "r-1");
+    assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_OK);
+    assert_null(told(st->s, AEF_LANE, "", ""));
+    told_is(st->s,
+            "revoke:https://new.example/aef-security/v1/revoke-authorization",
+            "https://new.example/aef-security/v1/revoke-authorization", "own",
+            TO_AEF("['1','2']", "['one','two']", CCF, "UNEXPECTED_REASON"));
+    assert_int_equal(ccf_store_api_delete(st->s, CCF, "1", "rc-apf"),
+                     CCF_STORE_OK);
+    put(st->s, CCF, "r-1");
+    assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_OK);
+    told_is(st->s, AEF_LANE, AEF_URL, "own",
+            TO_AEF("['1','2']", "['one','two']", CCF, "UNEXPECTED_REASON"));
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    store_drain(st->s);
+    json_decref(api);
     ccf_store_domain(st->s, NULL);
 }
 
@@ -222,7 +302,7 @@ void test_revocation_by_a_partner(void **state)
     put(st->s, OTHER, "r-1");
     assert_int_equal(ccf_store_context_revoke(st->s, &r), CCF_STORE_OK);
     assert_int_equal(entries(st->s, OTHER, "r-1"), 0);
-    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+    told_is(st->s, AEF_LANE, AEF_URL, "own",
             TO_AEF("['1','2']", "['one','two']", OTHER, "UNEXPECTED_REASON"));
     assert_null(told(st->s, OTHER_LANE, "", ""));
     assert_null(told(st->s, INV_LANE, "", ""));
@@ -245,7 +325,7 @@ void test_revocation_of_all(void **state)
     told_is(st->s, OTHER_LANE, INV_LANE, OTHER,
             "{'apiInvokerId':'r-1','apiIds':['1','2'],'cause':"
             "'UNEXPECTED_REASON','aefId':'aef-1'}");
-    json_decref(told(st->s, AEF_LANE, AEF_LANE, "own"));
+    json_decref(told(st->s, AEF_LANE, AEF_URL, "own"));
     assert_int_equal(store_context_delete(st->s, OTHER, "r-1"), CCF_STORE_OK);
     json_decref(told(st->s, OTHER_LANE,
                      "https://" OTHER
@@ -288,7 +368,7 @@ void test_revocation_of_what_is_dropped(void **state)
                      CCF_STORE_OK);
     assert_int_equal(entries(st->s, CCF, "r-1"), 1);
     assert_true(is_revoked(st->s, CCF, "r-1", "one", time(NULL)));
-    told_is(st->s, AEF_LANE, AEF_LANE, "own",
+    told_is(st->s, AEF_LANE, AEF_URL, "own",
             TO_AEF("['1']", "['one']", CCF, "UNEXPECTED_REASON"));
     assert_null(told(st->s, AEF_LANE, "", ""));
     json_decref(told(st->s, OTHER_LANE,
@@ -297,7 +377,7 @@ void test_revocation_of_what_is_dropped(void **state)
                      OTHER));
     assert_null(told(st->s, INV_LANE, "", ""));
     assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
-    json_decref(told(st->s, AEF_LANE, AEF_LANE, "own"));
+    json_decref(told(st->s, AEF_LANE, AEF_URL, "own"));
     json_decref(doc);
     ccf_store_domain(st->s, NULL);
 }

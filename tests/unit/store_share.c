@@ -32,8 +32,9 @@ static enum ccf_store_status next(struct ccf_store *s,
     size_t n;
 
     happen_work(s, NOW);
-    assert_int_equal(ccf_lanes_take(s, "sh", NOW, NOW + 100000, lanes, 16, &n),
-                     CCF_STORE_OK);
+    assert_int_equal(
+        ccf_lanes_take(s, "sh", NOW, NOW + 100000, lanes, 16, 16, &n),
+        CCF_STORE_OK);
     while (n > 0)
         free(lanes[--n]);
     return ccf_lane_next(s, "sh", LANE, row);

@@ -31,6 +31,9 @@ enum ccf_store_status store_context_delete(struct ccf_store *s,
                                            const char *ccf_id,
                                            const char *invoker_id);
 
+/* Nothing is owed any more: what one test gives rise to is not the next's. */
+void store_drain(struct ccf_store *s);
+
 /* A test's state: two handles of one store. */
 struct stores {
     struct ccf_store *s, *second; /* two handles on the same place */
@@ -65,6 +68,7 @@ void test_notices_in_order(void **state);
 void test_notices_have_one_bearer(void **state);
 void test_notices_wait_after_failure(void **state);
 void test_notices_lanes_are_shared(void **state);
+void test_notices_of_the_public(void **state);
 
 /* store_events.c */
 void test_events_of_apis(void **state);
@@ -73,6 +77,7 @@ void test_events_of_partners_apis(void **state);
 void test_events_of_invokers(void **state);
 void test_events_may_see(void **state);
 void test_events_filters(void **state);
+void test_subscription_limit(void **state);
 void test_subscription_ends(void **state);
 void test_subscription_changes(void **state);
 void test_reports_periodic(void **state);
@@ -88,6 +93,8 @@ void test_policy_ends_with_aef(void **state);
 
 /* store_revoke.c */
 void test_revocation_of_one_aef(void **state);
+void test_revocation_event(void **state);
+void test_revocation_at_new_control_url(void **state);
 void test_revocation_by_a_partner(void **state);
 void test_revocation_of_all(void **state);
 void test_revocation_of_what_is_dropped(void **state);
