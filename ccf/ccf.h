@@ -147,6 +147,8 @@ extern const struct capif_route ccf_routes[];
 unsigned ccf_who(const struct capif_req *req, void *app);
 const struct ccf_partner *ccf_partner_find(const struct ccf *ccf,
                                            const char *ccf_id);
+/* Is that domain ours, or a partner's still? */
+bool ccf_domain_known(const struct ccf *ccf, const char *ccf_id);
 /* By its url, which is its issuer identifier. */
 const struct ccf_partner *ccf_partner_by_url(const struct ccf *ccf,
                                              const char *url);

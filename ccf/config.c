@@ -405,3 +405,9 @@ const struct ccf_partner *ccf_partner_by_url(const struct ccf *ccf,
             return &ccf->partners[i];
     return NULL;
 }
+
+bool ccf_domain_known(const struct ccf *ccf, const char *ccf_id)
+{
+    return strcmp(ccf_id, ccf->ccf_id) == 0
+           || ccf_partner_find(ccf, ccf_id) != NULL;
+}

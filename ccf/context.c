@@ -368,8 +368,7 @@ void ccf_get_context(struct capif_req *req, void *app)
     }
     if (src == NULL)
         src = w->ccf->ccf_id;
-    if (strcmp(src, w->ccf->ccf_id) != 0
-        && ccf_partner_find(w->ccf, src) == NULL) {
+    if (!ccf_domain_known(w->ccf, src)) {
         free(l);
         ccf_reply_store(req, CCF_STORE_NOT_FOUND);
         return;

@@ -79,17 +79,6 @@ static struct ccf_provider_name provider_of(struct discovery *d,
     return by;
 }
 
-/* That is between CCFs. */
-static void untell_provider(json_t *api)
-{
-    json_t *vs = json_object_get(api, CCF_VS);
-
-    json_object_del(vs, "apiProvDomId");
-    json_object_del(vs, "apiProvDomInfo");
-    if (json_is_object(vs) && json_object_size(vs) == 0)
-        json_object_del(api, CCF_VS);
-}
-
 /* What of an API he may see and wants to; NULL: nothing. */
 static json_t *seen(struct discovery *d, const struct ccf_api_row *row)
 {
@@ -114,14 +103,15 @@ static json_t *seen(struct discovery *d, const struct ccf_api_row *row)
     if (d->partner != NULL)
         ccf_api_tell_provider(api, by.id, by.info);
     else
-        untell_provider(api);
+        ccf_api_untell_provider(api);
     return api;
 }
 
 static bool collect(const struct ccf_api_row *row, void *arg)
 {
     struct discovery *d = arg;
-    json_t *api = seen(d, row);
+    json_t *api =
+        ccf_domain_known(d->w->ccf, row->ccf_id) ? seen(d, row) : NULL;
 
     if (api != NULL) {
         d->octets += json_dumpb(api, NULL, 0, JSON_COMPACT);

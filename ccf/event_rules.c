@@ -54,24 +54,11 @@ static const struct kind *kind_of(const char *name)
 
 /* ---- who ---- */
 
-static bool invoker_may(struct ccf_store *s, const struct kind *kind,
-                        const struct ccf_event *e, const char *id)
+/* Of one that has none, it is null: there is nothing to hide. */
+static json_t *detail_of(const struct ccf_event *e)
 {
-    json_t *shown = NULL;
-    bool may;
-
-    switch (kind->subject) {
-    case AN_API: /* what it would discover */
-        may = e->api_id != NULL && ccf_policy_shown(s, e, id, &shown);
-        json_decref(shown);
-        return may;
-    case AN_INVOKER:
-    case ITS_USE:
-        return capif_same(e->invoker_id, id);
-    case INTERNAL:
-        break;
-    }
-    return false;
+    return e->detail != NULL ? json_incref((json_t *)(uintptr_t)e->detail)
+                             : json_null();
 }
 
 /*
@@ -88,30 +75,41 @@ static bool provider_may(const struct kind *kind, const struct ccf_event *e,
            || (kind->subject == AN_INVOKER && e->group_id == NULL);
 }
 
-bool ccf_event_may_see(struct ccf_store *s, const struct ccf_event *e,
-                       const struct ccf_subscriber *who)
+/* An invoker: of APIs what it would discover, of all else what is its own. */
+static enum ccf_db_status invoker_shown(struct ccf_store *s,
+                                        const struct kind *kind,
+                                        const struct ccf_event *e,
+                                        const char *id, json_t **shown)
 {
-    const struct kind *kind = kind_of(e->name);
-
-    if (kind == NULL)
-        return false;
-    if (strcmp(who->role, "invoker") == 0)
-        return invoker_may(s, kind, e, who->id);
-    return provider_may(kind, e, who);
+    switch (kind->subject) {
+    case AN_API:
+        return ccf_policy_shown(s, e, id, shown);
+    case AN_INVOKER:
+    case ITS_USE:
+        if (capif_same(e->invoker_id, id))
+            *shown = detail_of(e);
+        break;
+    case INTERNAL:
+        break;
+    }
+    return CCF_DB_OK;
 }
 
-json_t *ccf_event_shown(struct ccf_store *s, const struct ccf_event *e,
-                        const struct ccf_subscriber *who)
+enum ccf_db_status ccf_event_shown(struct ccf_store *s,
+                                   const struct ccf_event *e,
+                                   const struct ccf_subscriber *who,
+                                   json_t **shown)
 {
     const struct kind *kind = kind_of(e->name);
-    json_t *shown;
 
-    if (kind != NULL && kind->subject == AN_API
-        && strcmp(who->role, "invoker") == 0) {
-        (void)ccf_policy_shown(s, e, who->id, &shown);
-        return shown;
-    }
-    return json_incref((json_t *)(uintptr_t)e->detail);
+    *shown = NULL;
+    if (kind == NULL)
+        return CCF_DB_OK;
+    if (strcmp(who->role, "invoker") == 0)
+        return invoker_shown(s, kind, e, who->id, shown);
+    if (provider_may(kind, e, who))
+        *shown = detail_of(e);
+    return CCF_DB_OK;
 }
 
 /* ---- which ---- */

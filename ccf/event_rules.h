@@ -18,17 +18,14 @@ struct ccf_subscriber {
 };
 
 /*
- * Is the subscriber allowed to know of it?  In a transaction.  Nobody is told
- * of an event of which this says nothing.
+ * What of its detail the subscriber may know, a new reference, and JSON's null
+ * where it has none; NULL: he must not know of it at all.  In a transaction.
+ * Nobody is told of an event of which this says nothing.
  */
-bool ccf_event_may_see(struct ccf_store *s, const struct ccf_event *e,
-                       const struct ccf_subscriber *who);
-/*
- * What of its detail he may know, a new reference: an invoker of an API's
- * description what he would discover.
- */
-json_t *ccf_event_shown(struct ccf_store *s, const struct ccf_event *e,
-                        const struct ccf_subscriber *who);
+enum ccf_db_status ccf_event_shown(struct ccf_store *s,
+                                   const struct ccf_event *e,
+                                   const struct ccf_subscriber *who,
+                                   json_t **shown);
 /* Is it subscribed to, and let pass by the event's filter? */
 bool ccf_event_matches(const struct ccf_event *e, const json_t *doc);
 /*

@@ -12,6 +12,7 @@
 
 #include "log.h"
 #include "share.h"
+#include "store_policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,14 @@ static void row_event(const char *const *columns, void *arg)
 static enum ccf_db_status event_done(struct ccf_store *s,
                                      const struct happened *h)
 {
+    enum ccf_db_status st = CCF_DB_OK;
+
+    /* All who may know that an own API is gone know it. */
+    if (strcmp(h->ev.name, "SERVICE_API_UNAVAILABLE") == 0
+        && h->ev.group_id != NULL && h->ev.api_id != NULL)
+        st = ccf_policy_end(s, h->ev.api_id);
+    if (st != CCF_DB_OK)
+        return st;
     return ccf_run(s, "DELETE FROM event WHERE seq = $1", ARGS(h->seq));
 }
 
@@ -113,11 +122,12 @@ static enum ccf_db_status tell(struct ccf_store *s, const struct happened *h,
     json_t *shown;
 
     if (sub->expires <= now || sub->doc == NULL || is_older(h, sub)
-        || !ccf_event_matches(&h->ev, sub->doc)
-        || !ccf_event_may_see(s, &h->ev, &who))
+        || !ccf_event_matches(&h->ev, sub->doc))
         return CCF_DB_OK;
-    ev.detail = shown = ccf_event_shown(s, &h->ev, &who);
-    st = ccf_report_event(s, sub, &ev);
+    st = ccf_event_shown(s, &h->ev, &who, &shown);
+    ev.detail = shown;
+    if (st == CCF_DB_OK && shown != NULL)
+        st = ccf_report_event(s, sub, &ev);
     json_decref(shown);
     return st;
 }
@@ -231,8 +241,8 @@ static enum ccf_db_status survey_invokers(struct survey *v, bool *full)
 }
 
 /* What the subscriber may know of one thing found, joined into detail. */
-static void survey_one(struct survey *v, const json_t *item, bool api,
-                       json_t *detail)
+static enum ccf_db_status survey_one(struct survey *v, const json_t *item,
+                                     bool api, json_t *detail)
 {
     json_t *doc = json_array_get(item, 2), *one, *list;
     const char *id = json_string_value(json_array_get(item, 0)), *name;
@@ -246,12 +256,13 @@ static void survey_one(struct survey *v, const json_t *item, bool api,
         .detail = full,
     };
     const struct ccf_subscriber who = ccf_sub_who(&v->sub);
-    bool told =
-        ccf_event_matches(&e, v->sub.doc) && ccf_event_may_see(v->s, &e, &who);
-    json_t *shown = told ? ccf_event_shown(v->s, &e, &who) : NULL;
+    enum ccf_db_status st = CCF_DB_OK;
+    json_t *shown = NULL;
 
+    if (ccf_event_matches(&e, v->sub.doc))
+        st = ccf_event_shown(v->s, &e, &who, &shown);
     e.detail = shown;
-    if (told
+    if (shown != NULL
         && (one = ccf_event_detail(
                 &e, ccf_events_has(v->sub.doc, CCF_EVENTS_ENHANCED)))
                != NULL) {
@@ -265,6 +276,7 @@ static void survey_one(struct survey *v, const json_t *item, bool api,
     }
     json_decref(shown);
     json_decref(full);
+    return st;
 }
 
 /* Tell what was found; *told if there is anything. */
@@ -276,9 +288,10 @@ static enum ccf_db_status survey_tell(struct survey *v, bool api, bool *told)
 
     json_array_foreach(v->found, i, item)
     {
-        survey_one(v, item, api, detail);
+        if (st == CCF_DB_OK)
+            st = survey_one(v, item, api, detail);
     }
-    if (json_object_size(detail) > 0) {
+    if (st == CCF_DB_OK && json_object_size(detail) > 0) {
         *told = true;
         st = ccf_report_send(v->s, &v->sub, v->name, detail);
     }

@@ -143,10 +143,9 @@ static const char *check(struct inspection *in,
     if (!ccf_token_whose(&in->jws, &signer, &home, &id))
         return "no access token";
     *signed_by = ccf_partner_find(ccf, signer);
-    if (*signed_by != NULL ? strcmp(home, signer) != 0
-                           : strcmp(signer, ccf->ccf_id) != 0
-                                 || (strcmp(home, ccf->ccf_id) != 0
-                                     && ccf_partner_find(ccf, home) == NULL))
+    if (*signed_by != NULL
+            ? strcmp(home, signer) != 0
+            : strcmp(signer, ccf->ccf_id) != 0 || !ccf_domain_known(ccf, home))
         return "signed by somebody else";
     if (!capif_aud_has(in->jws.claims, in->aef_id))
         return "for another AEF";

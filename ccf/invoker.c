@@ -8,6 +8,8 @@
 #include "log.h"
 #include "owed.h"
 #include "scope.h"
+#include "share.h"
+#include "store_policy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,19 +117,22 @@ struct listing {
     json_t *known;
 };
 
-/* One of that name, if it is the one asked for and he may see it. */
+/* One of that name, if it is the one asked for, as discovery shows it. */
 static bool list_one(const struct ccf_api_row *row, void *arg)
 {
     struct listing *l = arg;
-    const struct ccf_asker who = { l->c->w->ccf->ccf_id,
-                                   l->c->members[0].who.id };
+    const struct ccf *ccf = l->c->w->ccf;
+    const struct ccf_asker who = { ccf->ccf_id, l->c->members[0].who.id };
     const char *id = json_string_value(l->wanted);
 
     if ((id == NULL || strcmp(id, row->api_id) == 0)
-        && (strcmp(row->ccf_id, l->c->w->ccf->ccf_id) != 0
+        && ccf_domain_known(ccf, row->ccf_id) && ccf_api_keep_active(row->doc)
+        && (strcmp(row->ccf_id, ccf->ccf_id) != 0
             || ccf_access_see(l->c->w, &who, row->api_id, row->doc)
-                   == CCF_STORE_OK))
+                   == CCF_STORE_OK)) {
+        ccf_api_untell_provider(row->doc);
         json_array_append(l->known, row->doc);
+    }
     return json_array_size(l->known) < CCF_APIS_MAX;
 }
 

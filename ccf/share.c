@@ -72,6 +72,16 @@ void ccf_api_tell_provider(json_t *api, const char *group_id, const char *info)
         json_object_del(vs, "apiProvDomInfo");
 }
 
+void ccf_api_untell_provider(json_t *api)
+{
+    json_t *vs = json_object_get(api, CCF_VS);
+
+    json_object_del(vs, "apiProvDomId");
+    json_object_del(vs, "apiProvDomInfo");
+    if (json_is_object(vs) && json_object_size(vs) == 0)
+        json_object_del(api, CCF_VS);
+}
+
 /* ---- what it is told ---- */
 
 /* An API as it is now; doc NULL: it is gone. */

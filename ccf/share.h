@@ -23,6 +23,9 @@ json_t *ccf_api_for_partner(const json_t *api, const char *ccf_id,
 /* Who provides it, so that the partner can filter by that; info may be NULL. */
 void ccf_api_tell_provider(json_t *api, const char *group_id, const char *info);
 
+/* An invoker is not told: that is between CCFs. */
+void ccf_api_untell_provider(json_t *api);
+
 /* In a transaction: tell partners what an event changes for them. */
 enum ccf_db_status ccf_share(struct ccf_store *s, const struct ccf_event *e);
 

@@ -113,8 +113,6 @@ static enum ccf_db_status work_api_delete(struct ccf_store *s, const void *what)
     if (st == CCF_DB_OK && was.doc != NULL)
         st = ccf_event_api(s, "SERVICE_API_UNAVAILABLE", a->api_id,
                            was.group_id, was.doc);
-    if (st == CCF_DB_OK)
-        st = ccf_policy_tidy(s, a->ccf_id, a->api_id);
     json_decref(was.doc);
     return st;
 }

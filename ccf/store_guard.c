@@ -5,6 +5,8 @@
  */
 #include "store_policy.h"
 
+#include "share.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,41 +151,49 @@ bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api)
     return ccf_api_tidy(api);
 }
 
-/* false: nothing is left, or that can't be told. */
-static bool shown_api(struct ccf_store *s, const char *api_id,
-                      const char *invoker_id, json_t *api)
+/* What the invoker would discover of one; *left: anything. */
+static enum ccf_db_status shown_api(struct ccf_store *s,
+                                    const struct ccf_event *e,
+                                    const char *invoker_id, json_t *api,
+                                    bool *left)
 {
     const char *ccf_id = capif_str(api, "ccfId");
     struct ccf_guard guard;
-    bool left;
+    enum ccf_db_status st = CCF_DB_OK;
 
-    if (guard_get(s, look_once, api_id, ccf_id != NULL ? ccf_id : "",
-                  invoker_id, &guard)
-        != CCF_DB_OK)
-        return false;
-    left = ccf_guard_keep(&guard, api);
-    ccf_guard_clear(&guard);
-    return left;
+    *left = true;
+    if (e->group_id != NULL) { /* of a partner's, that has seen to it */
+        st = guard_get(s, look_once, e->api_id, ccf_id != NULL ? ccf_id : "",
+                       invoker_id, &guard);
+        if (st != CCF_DB_OK)
+            return st;
+        *left = ccf_guard_keep(&guard, api);
+        ccf_guard_clear(&guard);
+    }
+    ccf_api_untell_provider(api);
+    return st;
 }
 
-bool ccf_policy_shown(struct ccf_store *s, const struct ccf_event *e,
-                      const char *invoker_id, json_t **detail)
+enum ccf_db_status ccf_policy_shown(struct ccf_store *s,
+                                    const struct ccf_event *e,
+                                    const char *invoker_id, json_t **detail)
 {
-    json_t *list;
+    json_t *copy = json_deep_copy(e->detail);
+    json_t *list = json_object_get(copy, "serviceAPIDescriptions");
+    enum ccf_db_status st = CCF_DB_OK;
+    bool left;
 
-    *detail = json_deep_copy(e->detail);
-    list = json_object_get(*detail, "serviceAPIDescriptions");
-    if (e->group_id == NULL || list == NULL) /* a partner has seen to it */
-        return true;
-    for (size_t i = json_array_size(list); i-- > 0;)
-        if (e->api_id == NULL
-            || !shown_api(s, e->api_id, invoker_id, json_array_get(list, i)))
-            json_array_remove(list, i);
-    if (json_array_size(list) > 0)
-        return true;
-    json_decref(*detail);
     *detail = NULL;
-    return false;
+    for (size_t i = json_array_size(list); i-- > 0 && st == CCF_DB_OK;) {
+        st = shown_api(s, e, invoker_id, json_array_get(list, i), &left);
+        if (!left)
+            json_array_remove(list, i);
+    }
+    if (st == CCF_DB_OK && e->api_id != NULL
+        && (list == NULL || json_array_size(list) > 0))
+        *detail = copy != NULL ? json_incref(copy) : json_null();
+    json_decref(copy);
+    return st;
 }
 
 /* ---- the end of what they are of ---- */
@@ -195,10 +205,11 @@ static void row_pair(const char *const *columns, void *arg)
                                     "aefId", columns[1], "group", columns[2]));
 }
 
-enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
-                                   const char *api_id)
+/* All that is of an API at AEFs where, as it is now, it isn't any more. */
+static enum ccf_db_status drop_left(struct ccf_store *s, const char *api_id,
+                                    const json_t *api)
 {
-    json_t *pairs = json_array(), *pair, *api = NULL;
+    json_t *pairs = json_array(), *pair;
     enum ccf_db_status st = CCF_DB_ERROR;
     size_t i;
 
@@ -209,11 +220,6 @@ enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
                         " SELECT 'routing', aef_id, group_id FROM routing"
                         " WHERE api_id = $1",
                         ARGS(api_id), row_pair, pairs, NULL);
-    if (st == CCF_DB_OK && json_array_size(pairs) > 0)
-        st = ccf_db_run(s->db,
-                        "SELECT doc FROM api WHERE ccf_id = $1"
-                        " AND api_id = $2",
-                        ARGS(ccf_id, api_id), ccf_row_doc, &api, NULL);
     json_array_foreach(pairs, i, pair)
     {
         if (st != CCF_DB_OK || ccf_api_serves(api, capif_str(pair, "aefId")))
@@ -225,8 +231,26 @@ enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
                                     capif_str(pair, "group"));
     }
     json_decref(pairs);
+    return st;
+}
+
+enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
+                                   const char *api_id)
+{
+    json_t *api = NULL;
+    enum ccf_db_status st = ccf_db_run(
+        s->db, "SELECT doc FROM api WHERE ccf_id = $1 AND api_id = $2",
+        ARGS(ccf_id, api_id), ccf_row_doc, &api, NULL);
+
+    if (st == CCF_DB_OK && api != NULL)
+        st = drop_left(s, api_id, api);
     json_decref(api);
     return st;
+}
+
+enum ccf_db_status ccf_policy_end(struct ccf_store *s, const char *api_id)
+{
+    return drop_left(s, api_id, NULL);
 }
 
 /* ---- rules that lead to AEFs which are gone ---- */

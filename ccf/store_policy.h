@@ -96,16 +96,22 @@ enum ccf_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
  */
 bool ccf_api_tidy(json_t *api);
 /*
- * May an own invoker know of an event of an API, and what of its detail?  Of
- * its description, the profiles that it would discover.  *detail is a new
- * reference, or NULL as e's may be.
+ * What an own invoker may know of an event of an API: of its description, the
+ * profiles that it would discover.  *detail is a new document, JSON's null
+ * where the event has none, and NULL if it must not know of it.
  */
-bool ccf_policy_shown(struct ccf_store *s, const struct ccf_event *e,
-                      const char *invoker_id, json_t **detail);
+enum ccf_db_status ccf_policy_shown(struct ccf_store *s,
+                                    const struct ccf_event *e,
+                                    const char *invoker_id, json_t **detail);
 
-/* An API has changed, or is gone: so do the policies that it has left. */
+/*
+ * An API has changed: the policies of what it has left go.  Of one that is
+ * gone they stay, since they say who may be told so, until
+ * ccf_policy_end(), when all have been.
+ */
 enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
                                    const char *api_id);
+enum ccf_db_status ccf_policy_end(struct ccf_store *s, const char *api_id);
 /* The same of all APIs of a provider domain whose AEFs have changed. */
 enum ccf_db_status ccf_policy_tidy_group(struct ccf_store *s,
                                          const char *ccf_id,

@@ -6,6 +6,7 @@
 #include "store_happen.h"
 
 #include "event_rules.h"
+#include "store_policy.h"
 
 #include <string.h>
 
@@ -46,6 +47,44 @@ void test_events_of_apis(void **state)
                 "{'events':'SERVICE_API_UNAVAILABLE','eventDetail':"
                 "{'apiIds':['ev-a-api']}}]");
     happen_told(s, "ev-a-s3", "[]");
+}
+
+/*
+ * From whom a policy has hidden it: not when it is there, and not when it is
+ * gone, and its policies with it.
+ */
+void test_events_of_hidden_apis(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    json_t *deny = soft_json("{'" CCF_VS "':{'othersDenied':true}}");
+    const char *all = "['" AVAIL "','SERVICE_API_UNAVAILABLE',"
+                      "'ACCESS_CONTROL_POLICY_UNAVAILABLE']";
+    const char *ends[] = { "ev-h-api", "ev-h-more" };
+    bool created;
+
+    happen_domains(s, "ev-h");
+    happen_work(s, NOW);
+    for (size_t i = 0; i < 2; i++) {
+        happen_publish(s, &apf, &aef, ends[i], NULL, "");
+        assert_int_equal(
+            ccf_store_policy_put(s, &amf, ends[i], aef.who.id, deny, &created),
+            CCF_STORE_OK);
+    }
+    happen_work(s, NOW);
+    happen_subscribed(s, &invoker, "ev-h-s1", all, "");
+    happen_subscribed(s, &amf, "ev-h-s2", all, "");
+    assert_int_equal(ccf_store_api_delete(s, CCF, ends[0], apf.who.id),
+                     CCF_STORE_OK);
+    happen_work(s, NOW);
+    happen_told(s, "ev-h-s2",
+                "[{'events':'SERVICE_API_UNAVAILABLE','eventDetail':"
+                "{'apiIds':['ev-h-api']}},"
+                "{'events':'ACCESS_CONTROL_POLICY_UNAVAILABLE','eventDetail':"
+                "{'apiIds':['ev-h-api']}}]");
+    assert_int_equal(ccf_store_group_remove(s, &apf), CCF_STORE_OK);
+    happen_work(s, NOW);
+    happen_told(s, "ev-h-s1", "[]");
+    json_decref(deny);
 }
 
 /* With the AEF goes one, with the APF the other. */
@@ -157,6 +196,16 @@ void test_events_of_invokers(void **state)
     json_decref(doc);
 }
 
+static bool may_see(struct ccf_store *s, const struct ccf_event *e,
+                    const struct ccf_subscriber *who)
+{
+    json_t *shown;
+
+    assert_int_equal(ccf_event_shown(s, e, who, &shown), CCF_DB_OK);
+    json_decref(shown);
+    return shown != NULL;
+}
+
 /* Who is told of what others' code will add, and of what nobody knows. */
 void test_events_may_see(void **state)
 {
@@ -187,14 +236,14 @@ void test_events_may_see(void **state)
             who.role = capif_role_name(all[m]->who.role);
             who.id = all[m]->who.id;
             who.group_id = all[m]->group_id;
-            assert_int_equal(ccf_event_may_see(s, &e, &who), want[i][m] == 'y');
+            assert_int_equal(may_see(s, &e, &who), want[i][m] == 'y');
         }
         who.role = "aef"; /* of the domain, but another one */
         who.id = "ev-m-9";
         who.group_id = aef.group_id;
-        assert_false(ccf_event_may_see(s, &e, &who));
+        assert_false(may_see(s, &e, &who));
         who.role = "invoker";
-        assert_false(ccf_event_may_see(s, &e, &who));
+        assert_false(may_see(s, &e, &who));
     }
 }
 

@@ -72,6 +72,7 @@ void test_notices_of_the_public(void **state);
 
 /* store_events.c */
 void test_events_of_apis(void **state);
+void test_events_of_hidden_apis(void **state);
 void test_events_of_leaving(void **state);
 void test_events_of_partners_apis(void **state);
 void test_events_of_invokers(void **state);

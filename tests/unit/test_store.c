@@ -430,6 +430,7 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_api_names),
         cmocka_unit_test(test_api_migration),
         cmocka_unit_test(test_events_of_apis),
+        cmocka_unit_test(test_events_of_hidden_apis),
         cmocka_unit_test(test_events_of_leaving),
         cmocka_unit_test(test_events_of_partners_apis),
         cmocka_unit_test(test_events_of_invokers),
