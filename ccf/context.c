@@ -23,7 +23,13 @@ struct lookup {
     json_t *doc;     /* the context */
     json_t *entries; /* of the AEF, copies */
     bool authn, authz;
+    const char *method;    /* that the partner is being asked about */
+    size_t asked;          /* how many of asked_about[] are done with */
+    struct ccf_refusal no; /* of the partner's; status 0: none */
 };
+
+/* What rests on the word of the invoker's own CCF (step 6). */
+static const char *const asked_about[] = { "PSK", "PKI" };
 
 static void lookup_free(struct lookup *l)
 {
@@ -203,14 +209,16 @@ static bool any_by(const json_t *entries, const char *method)
     return false;
 }
 
-/* The method to ask the invoker's CCF about (step 6), or NULL. */
-static const char *method_to_ask(const struct lookup *l)
+/* Sets method to the next to ask the invoker's CCF about, or NULL. */
+static bool next_to_ask(struct lookup *l)
 {
-    if (l->partner == NULL || !l->authn)
-        return NULL;
-    return any_by(l->entries, "PSK")   ? "PSK"
-           : any_by(l->entries, "PKI") ? "PKI"
-                                       : NULL;
+    const size_t n = sizeof(asked_about) / sizeof(asked_about[0]);
+
+    l->method = NULL;
+    while (l->partner != NULL && l->authn && l->method == NULL && l->asked < n)
+        if (any_by(l->entries, asked_about[l->asked++]))
+            l->method = asked_about[l->asked - 1];
+    return l->method != NULL;
 }
 
 /* The envelope that the partner's answer has for an API; owned, or NULL. */
@@ -253,10 +261,9 @@ static bool confirmed(const struct capif_at *list, const char *api_id)
 
 /*
  * What rests on the invoker's own CCF's word goes without it: that domain
- * may have offboarded the invoker.  Tokens speak for themselves.
+ * may have offboarded the invoker.
  */
-static void complete_foreign(struct lookup *l, const struct capif_at *list,
-                             const char *asked)
+static void keep_confirmed(struct lookup *l, const struct capif_at *list)
 {
     json_t *entry;
     char *envelope;
@@ -265,51 +272,73 @@ static void complete_foreign(struct lookup *l, const struct capif_at *list,
         entry = json_array_get(l->entries, i);
         const char *api_id = json_string_value(json_object_get(entry, "apiId"));
 
-        if (is_by(entry, asked) && !confirmed(list, api_id)) {
+        if (!is_by(entry, l->method))
+            continue;
+        if (!confirmed(list, api_id)) {
             json_array_remove(l->entries, i);
             continue;
         }
         envelope = is_psk(entry) ? envelope_of(list, api_id) : NULL;
         set_authn(l, entry, envelope);
-        if (l->authz)
-            set_authz(l, entry);
         free(envelope);
     }
 }
 
-static void on_partner(const struct capif_answer *a, void *arg)
+/* Nothing is left to ask about; tokens speak for themselves. */
+static void conclude_foreign(struct lookup *l)
 {
-    struct lookup *l = arg;
-    struct capif_reader reader = { 0 };
-    struct ccf_refusal no = { .status = 0 };
-    json_t *doc = NULL;
-    struct capif_at root, list;
+    json_t *entry;
+    size_t i;
 
-    if (a->status == 200)
-        doc = capif_json_parse(a->body, a->body_len, &reader);
-    else if (a->status != 404)
-        ccf_partner_refusal(l->partner, a, &no);
-    root = capif_at_root(doc, &reader);
-    list = capif_get_array(&root, "securityInfo", false, 1, CCF_APIS_MAX);
-    complete_foreign(l, &list, method_to_ask(l));
-    json_decref(doc);
-    if (no.status != 0 && json_array_size(l->entries) == 0) {
-        capif_reply_problem(l->req, no.status, no.cause, no.why);
+    json_array_foreach(l->entries, i, entry)
+    {
+        if (json_object_get(entry, "authenticationInfo") == NULL)
+            set_authn(l, entry, NULL);
+        if (l->authz)
+            set_authz(l, entry);
+    }
+    if (l->no.status != 0 && json_array_size(l->entries) == 0) {
+        capif_reply_problem(l->req, l->no.status, l->no.cause, l->no.why);
         lookup_free(l);
     } else {
         answer(l);
     }
 }
 
-static bool ask_partner(struct lookup *l, const char *method)
+static void on_partner(const struct capif_answer *a, void *arg);
+
+static bool ask_partner(struct lookup *l)
 {
     char path[1024];
 
     snprintf(path, sizeof(path),
              "/capif-security/v1/trustedInvokers/%s?authenticationInfo=true"
              "&vs-aef-id=%s&vs-sec-method=%s",
-             l->invoker.id, l->aef_id, method);
+             l->invoker.id, l->aef_id, l->method);
     return ccf_partner_call(l->w, l->partner, "GET", path, NULL, on_partner, l);
+}
+
+static void on_partner(const struct capif_answer *a, void *arg)
+{
+    struct lookup *l = arg;
+    struct capif_reader reader = { 0 };
+    json_t *doc = NULL;
+    struct capif_at root, list;
+
+    if (a->status == 200)
+        doc = capif_json_parse(a->body, a->body_len, &reader);
+    else if (a->status != 404)
+        ccf_partner_refusal(l->partner, a, &l->no);
+    root = capif_at_root(doc, &reader);
+    list = capif_get_array(&root, "securityInfo", false, 1, CCF_APIS_MAX);
+    keep_confirmed(l, &list);
+    json_decref(doc);
+    if (!next_to_ask(l)) {
+        conclude_foreign(l);
+    } else if (!ask_partner(l)) {
+        capif_reply_internal(l->req, "out-of-memory");
+        lookup_free(l);
+    }
 }
 
 /* ---- the handlers ---- */
@@ -393,8 +422,8 @@ void ccf_get_context(struct capif_req *req, void *app)
     if (st != CCF_STORE_OK || json_array_size(l->entries) == 0) {
         lookup_free(l);
         ccf_reply_store(req, st != CCF_STORE_OK ? st : CCF_STORE_NOT_FOUND);
-    } else if ((method = method_to_ask(l)) != NULL) {
-        if (!ask_partner(l, method)) {
+    } else if (next_to_ask(l)) {
+        if (!ask_partner(l)) {
             lookup_free(l);
             capif_reply_internal(req, "out-of-memory");
         }

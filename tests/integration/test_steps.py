@@ -20,7 +20,7 @@ LOCAL = 'local-api'
 
 
 def setUpModule():
-    global d, one, home, backend, to_a, to_b, from_aef, as_b
+    global d, one, home, backend, to_a, to_b, from_aef, as_b, as_aef
     d = domains.Domains()
     backend = domains.Backend(d)
     home = d.a.register(aef_a1='aef.domain-a.example')
@@ -29,7 +29,8 @@ def setUpModule():
     as_a, as_b = (ccf_certificate(c, c.id) for c in (d.a, d.b))
     to_b = Watch(d.b, as_a, [d.a.ca])
     to_a = Watch(d.a, as_b, [d.b.ca])
-    from_aef = Watch(d.b, second_certificate(), [d.b.ca])
+    as_aef = second_certificate()
+    from_aef = Watch(d.b, as_aef, [d.b.ca])
     for name, own, watch in (('ccf-a', d.b, to_b), ('ccf-b', d.a, to_a)):
         d.reconfigure(name, 'address = 127.0.0.1:%d' % own.port,
                       'address = 127.0.0.1:%d' % watch.port)
@@ -50,13 +51,18 @@ def second_certificate():
     now = [time.strftime('%Y%m%d%H%M%SZ', time.gmtime(time.time() + t))
            for t in (-60, 3600)]
     m = certificate(d.b, 'URI:urn:capif:%s:aef:aef-b1' % d.b.id, *now)
-    db = sqlite3.connect(d.dir + '/ccf-b/store.db')
+    change('ccf-b', "UPDATE member SET thumbprint = ? WHERE id = 'aef-b1'",
+           thumbprint(m.crt))
+    return m
+
+
+def change(ccf, sql, *args):
+    """Change one row behind a CCF's back."""
+    db = sqlite3.connect('%s/%s/store.db' % (d.dir, ccf))
     with db:
-        n = db.execute("UPDATE member SET thumbprint = ? WHERE id = 'aef-b1'",
-                       (thumbprint(m.crt),)).rowcount
+        n = db.execute(sql, args).rowcount
     db.close()
     assert n == 1
-    return m
 
 
 def clear():
@@ -275,6 +281,37 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
             self.assertEqual(query_of(seen), {
                 'authenticationInfo': 'true', 'vs-aef-id': 'aef-b1',
                 'vs-sec-method': method})
+
+    def test_6_24_2_2_1_step_6_ccf_b_asks_about_each_method(self):
+        """What A does not confirm any more is not granted, whatever other
+        method there is at the same AEF."""
+        who = d.a.onboard()
+        found = who.discover()
+        a = who.put(who.wish(found[API], methods=['PSK']),
+                    who.wish(found[TOKEN_API], methods=['PKI']))
+        self.assertEqual(a.status, 201, a)
+        self.assertEqual(self.granted(who), {'PSK', 'PKI'})
+        self.assertEqual([query_of(s)['vs-sec-method'] for s in to_a.seen],
+                         ['PSK', 'PKI'])
+        mine = json.dumps(dict(a.json(), securityInfo=a.json()[
+            'securityInfo'][:1]))
+        change('ccf-a', 'UPDATE context SET doc = ? WHERE invoker_id = ?',
+               mine, who.id)
+        self.assertEqual(self.granted(who), {'PSK'})
+        change('ccf-a', 'DELETE FROM context WHERE invoker_id = ?', who.id)
+        self.assertEqual(self.granted(who), None)
+
+    def granted(self, who):
+        """The methods that CCF-B tells its AEF of; None: 404."""
+        clear()
+        a = d.b.request('GET', '%s?authenticationInfo=true&vs-src-ccf-id=%s'
+                        % (who.context, d.a.id), as_aef)
+        if a.status == 404:
+            return None
+        self.assertEqual(a.status, 200, a)
+        for x in a.json()['securityInfo']:
+            self.assertEqual(info_of(x)['v'], 1)
+        return {x['selSecurityMethod'] for x in a.json()['securityInfo']}
 
     def test_6_24_2_2_1_step_7_ccf_a_authorizes_ccf_b_and_the_aef(self):
         who, _ = negotiated('PSK')
