@@ -3,10 +3,8 @@
  * CAPIF_Security_API (TS 29.222 5.6): the negotiation of security contexts,
  * the seven steps of 6.24.2.1.
  */
-#include "ccf.h"
+#include "negotiation.h"
 
-#include "log.h"
-#include "owed.h"
 #include "store_revoke.h"
 
 #include <stdio.h>
@@ -17,130 +15,11 @@
 #define FEATURES  1u  /* 8.5.6: Notification_test_event */
 #define WAITS_MAX 100 /* for a partner to be told: in the time of a hop */
 
-/* One negotiation, for as long as partners are being asked. */
-struct negotiation {
-    struct capif_req *req;
-    struct ccf_worker *w;
-    json_t *doc; /* the request; the wishes borrow from it */
-    struct ccf_wish wishes[CCF_APIS_MAX];
-    json_t *entries[CCF_APIS_MAX]; /* of the answer, as they come */
-    size_t n, pending;
-    char ccf_id[CAPIF_CCF_ID_MAX + 1]; /* the invoker */
-    char invoker_id[CAPIF_ID_MAX + 1];
-    struct capif_session_kept kept; /* a copy: the peer may go away */
-    bool test;                      /* a test notification is to be sent */
-    int success;                    /* the status of a good answer */
-    struct ccf_refusal no;          /* the first; status 0: none yet */
-    unsigned waits;                 /* for a partner to be told */
-};
-
 /* One partner's part of it. */
 struct part {
     struct negotiation *neg;
     const struct ccf_partner *partner;
 };
-
-static void negotiation_free(struct negotiation *neg)
-{
-    for (size_t i = 0; i < neg->n; i++)
-        json_decref(neg->entries[i]);
-    json_decref(neg->doc);
-    free(neg->kept.wrapped);
-    free(neg);
-}
-
-static void note(struct negotiation *neg, const struct ccf_refusal *no)
-{
-    if (neg->no.status == 0)
-        neg->no = *no;
-}
-
-/* PSKs are between an invoker and its own CCF: note those selected. */
-static void note_psks(struct negotiation *neg)
-{
-    struct capif_identity invoker = { .role = CAPIF_INVOKER };
-    static const struct ccf_refusal failed = { 503, NULL,
-                                               "no PSK can be derived now" };
-
-    if (strcmp(neg->ccf_id, neg->w->ccf->ccf_id) != 0)
-        return;
-    strcpy(invoker.ccf_id, neg->ccf_id);
-    strcpy(invoker.id, neg->invoker_id);
-    for (size_t i = 0; i < neg->n && neg->no.status == 0; i++) {
-        const char *sel = json_string_value(
-            json_object_get(neg->entries[i], "selSecurityMethod"));
-
-        if (strcmp(sel, "PSK") == 0
-            && !ccf_psk_note(neg->w, &neg->kept, &invoker, neg->entries[i]))
-            note(neg, &failed);
-    }
-}
-
-/* The context, and, for an own invoker, the test notification it asks for. */
-static enum ccf_store_status store_context(struct negotiation *neg,
-                                           const json_t *doc,
-                                           const char *location)
-{
-    const struct ccf *ccf = neg->w->ccf;
-    const bool own = strcmp(neg->ccf_id, ccf->ccf_id) == 0;
-    time_t expires = time(NULL) + (time_t)ccf->context_seconds;
-    struct ccf_owed owed = { .n = 0 };
-    enum ccf_store_status st;
-
-    if (neg->test)
-        ccf_owe_test(&owed, doc, location);
-    ccf_store_owe(neg->w->store, owed.notices, owed.n);
-    st = own ? ccf_store_context_put_own(neg->w->store, neg->ccf_id,
-                                         neg->invoker_id, expires, doc)
-             : ccf_store_context_put(neg->w->store, neg->ccf_id,
-                                     neg->invoker_id, expires, doc);
-    ccf_owed_clear(neg->w->store, &owed);
-    return st;
-}
-
-/* Step 7: all is known. */
-static void conclude(struct negotiation *neg)
-{
-    struct capif_req *req = neg->req;
-    struct ccf *ccf = neg->w->ccf;
-    json_t *list = json_array(), *doc;
-    char location[URI_MAX];
-    enum ccf_store_status st;
-
-    if (neg->no.status == 0)
-        note_psks(neg);
-    if (neg->no.status != 0) {
-        capif_log("negotiation-refused", "invoker", neg->invoker_id, "why",
-                  neg->no.why, NULL);
-        if (neg->no.status == 503)
-            capif_req_set_header(req, "Retry-After", "1");
-        capif_reply_problem(req, neg->no.status, neg->no.cause, neg->no.why);
-        json_decref(list);
-        negotiation_free(neg);
-        return;
-    }
-    for (size_t i = 0; i < neg->n; i++)
-        json_array_append(list, neg->entries[i]);
-    doc = json_pack(
-        "{s:o, s:O, s:O}", "securityInfo", list, "notificationDestination",
-        json_object_get(neg->doc, "notificationDestination"),
-        "supportedFeatures", json_object_get(neg->doc, "supportedFeatures"));
-    snprintf(location, sizeof(location),
-             "%s/capif-security/v1/trustedInvokers/%s", ccf->url,
-             neg->invoker_id);
-    st = store_context(neg, doc, location);
-    if (st != CCF_STORE_OK) {
-        json_decref(doc);
-        ccf_reply_store(req, st);
-    } else {
-        capif_log("negotiated", "ccf", neg->ccf_id, "invoker", neg->invoker_id,
-                  NULL);
-        if (neg->success == 201)
-            capif_req_set_header(req, "Location", location);
-        capif_reply_json(req, neg->success, doc);
-    }
-    negotiation_free(neg);
-}
 
 /* Step 6: believe of the partner's choice what was asked and agreed. */
 static bool take_choice(struct negotiation *neg, size_t i,
@@ -213,16 +92,16 @@ static void on_partner(const struct capif_answer *a, void *arg)
 
     if (a->status != 201 && a->status != 200) {
         ccf_partner_refusal(part->partner, a, &no);
-        note(neg, &no);
+        ccf_negotiation_note(neg, &no);
     } else if (!take_choices(neg, part->partner, a)) {
         no = (struct ccf_refusal){ .status = 502 };
         snprintf(no.why, sizeof(no.why), "%s gave no usable choice",
                  part->partner->ccf_id);
-        note(neg, &no);
+        ccf_negotiation_note(neg, &no);
     }
     free(part);
     if (--neg->pending == 0)
-        conclude(neg);
+        ccf_negotiation_conclude(neg);
 }
 
 /*
@@ -255,7 +134,7 @@ static void check_methods(struct negotiation *neg, const struct ccf_wish *wish)
         snprintf(no.why + used, sizeof(no.why) - used, " %s", *m);
     }
     if (json_array_size(methods) == 0)
-        note(neg, &no);
+        ccf_negotiation_note(neg, &no);
     json_decref(methods);
 }
 
@@ -292,7 +171,7 @@ static void ask(struct negotiation *neg, const struct ccf_partner *partner)
                             part)) {
         neg->pending++;
     } else {
-        note(neg, &failed);
+        ccf_negotiation_note(neg, &failed);
         free(part);
     }
     json_decref(body);
@@ -326,7 +205,7 @@ static bool revocation_waits(struct negotiation *neg)
             && ccf_store_revoke_waits(neg->w->store, partner->ccf_id,
                                       neg->invoker_id, &waits)
                    != CCF_STORE_OK)
-            note(neg, &failed);
+            ccf_negotiation_note(neg, &failed);
     return waits;
 }
 
@@ -348,13 +227,13 @@ static void ask_all(evutil_socket_t fd, short what, void *arg)
                                &tick)
                    == 0)
             return;
-        note(neg, &early);
+        ccf_negotiation_note(neg, &early);
     }
     for (size_t i = 0; i < neg->n && neg->no.status == 0; i++)
         if ((partner = partner_of(neg, i)) != NULL)
             ask(neg, partner);
     if (neg->pending == 0)
-        conclude(neg);
+        ccf_negotiation_conclude(neg);
 }
 
 /* Steps 3 to 5. */
@@ -367,14 +246,14 @@ static void negotiate(struct negotiation *neg,
 
     for (size_t i = 0; i < neg->n && neg->no.status == 0; i++) {
         if (!ccf_wish_locate(w, &neg->wishes[i], partner, &no)) {
-            note(neg, &no);
+            ccf_negotiation_note(neg, &no);
         } else if (neg->wishes[i].at != NULL) {
             check_methods(neg, &neg->wishes[i]);
         } else {
             neg->entries[i] =
                 ccf_wish_choose(w, &neg->wishes[i], partner, &who, &no);
             if (neg->entries[i] == NULL)
-                note(neg, &no);
+                ccf_negotiation_note(neg, &no);
         }
     }
     ask_all(-1, 0, neg);
@@ -432,7 +311,7 @@ static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
     neg->doc = doc;
     neg->success = success;
     if (!keep_session(neg)) {
-        negotiation_free(neg);
+        ccf_negotiation_free(neg);
         capif_reply_internal(req, "out-of-memory");
         return;
     }
@@ -446,7 +325,7 @@ static void negotiation_start(struct capif_req *req, struct ccf_worker *w,
     capif_check_features(&root, "supportedFeatures", false);
     if (reader.n > 0) {
         capif_reply_invalid(req, &reader);
-        negotiation_free(neg);
+        ccf_negotiation_free(neg);
         return;
     }
     neg->test = ccf_features(doc, "supportedFeatures",

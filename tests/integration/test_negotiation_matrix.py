@@ -7,6 +7,8 @@ which knows nothing of how the CCFs do it."""
 
 import itertools
 import json
+import sqlite3
+import time
 import unittest
 
 import domains
@@ -171,6 +173,63 @@ class Matrix(unittest.TestCase):
                          [w.apis[name]['ccfId'] for name, _ in asked])
         self.assertEqual([x['prefSecurityMethods'] for x in info],
                          [list(offer) for _, offer in asked])
+
+
+class Refused(unittest.TestCase):
+    """One partner has agreed when another refuses: nothing new is granted."""
+
+    def setUp(self):
+        w.configure({})
+        self.who = d.a.onboard()
+
+    def put(self, status, *asked):
+        a = self.who.put(*(self.who.wish(w.apis[name], methods=offer)
+                           for name, offer in asked))
+        self.assertEqual(a.status, status, a)
+
+    def granted(self, *names, ccf='ccf-a'):
+        """In the end, when revocations have arrived."""
+        want = sorted(w.apis[n]['apiId'] for n in names)
+        for _ in range(100):
+            db = sqlite3.connect('file:%s/%s/store.db?mode=ro' % (d.dir, ccf),
+                                 uri=True)
+            doc = db.execute('SELECT doc FROM context WHERE invoker_id = ?',
+                             (self.who.id,)).fetchone() or ('{}',)
+            db.close()
+            got = sorted(x['apiId'] for x in json.loads(doc[0]).get(
+                'securityInfo', ()))
+            if got == want:
+                return
+            time.sleep(0.1)
+        self.assertEqual(got, want)
+
+    def test_first_negotiation_leaves_nothing(self):
+        self.put(403, ('b-s0', ['OAUTH']), ('c-p4', ['OAUTH']))
+        self.granted()
+        self.granted(ccf='ccf-b')
+        a = self.who.ask_token()
+        self.assertEqual(a.json()['error'], 'unauthorized_client', a)
+
+    def test_what_was_there_stays_and_nothing_is_added(self):
+        self.put(201, ('b-s0', ['PSK']), ('b-p5', ['PKI']), ('s0', ALL))
+        psk = self.psk_ids()
+        self.put(403, ('b-s0', ['PSK']), ('b-p6', ['OAUTH']),
+                 ('c-p4', ['OAUTH']))
+        # The partner was asked for these in place of those: one was given up.
+        self.granted('b-s0', 's0')
+        self.granted('b-s0', ccf='ccf-b')
+        self.assertEqual(self.psk_ids(), psk)
+        self.put(201, ('b-p6', ['OAUTH']), ('c-p4', ['PSK']))
+        self.granted('b-p6', 'c-p4')
+        self.granted('b-p6', ccf='ccf-b')
+
+    def psk_ids(self):
+        db = sqlite3.connect('file:%s/ccf-a/store.db?mode=ro' % d.dir,
+                             uri=True)
+        ids = db.execute('SELECT psk_id FROM psk WHERE invoker_id = ?',
+                         (self.who.id,)).fetchall()
+        db.close()
+        return ids
 
 
 def add(name, texts, want, *asked):
