@@ -61,15 +61,22 @@ static void conclude(struct exchange *x)
     ccf_token_issue(x->req, x->w, &x->client, NULL, &x->chosen, &spend);
 }
 
-static void on_signature(bool ok, void *arg)
+static void on_signature(enum ccf_signature is, void *arg)
 {
     struct exchange *x = arg;
 
-    if (ok)
+    switch (is) {
+    case CCF_SIGNATURE_GOOD:
         conclude(x);
-    else
+        break;
+    case CCF_SIGNATURE_BAD:
         ccf_oauth_refuse(x->req, 400, "invalid_grant",
                          "the signature does not hold");
+        break;
+    case CCF_SIGNATURE_LATER:
+        ccf_reply_keys_later(x->req);
+        break;
+    }
     exchange_free(x);
 }
 

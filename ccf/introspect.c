@@ -114,14 +114,11 @@ static enum ccf_store_status still_member(const struct inspection *in,
     return st;
 }
 
-static void on_signature(bool ok, void *arg)
+static void conclude(struct inspection *in)
 {
-    struct inspection *in = arg;
-    enum ccf_store_status st = CCF_STORE_OK;
-    const char *why = ok ? NULL : "the signature does not hold";
+    const char *why = NULL;
+    enum ccf_store_status st = still_member(in, &why);
 
-    if (why == NULL)
-        st = still_member(in, &why);
     if (why == NULL && st == CCF_STORE_OK)
         st = scope_holds(in, &why);
     if (st == CCF_STORE_ERROR)
@@ -130,6 +127,23 @@ static void on_signature(bool ok, void *arg)
         inactive(in, why != NULL ? why : "unknown invoker or no context");
     else
         active(in);
+}
+
+static void on_signature(enum ccf_signature is, void *arg)
+{
+    struct inspection *in = arg;
+
+    switch (is) {
+    case CCF_SIGNATURE_GOOD:
+        conclude(in);
+        break;
+    case CCF_SIGNATURE_BAD:
+        inactive(in, "the signature does not hold");
+        break;
+    case CCF_SIGNATURE_LATER:
+        ccf_reply_keys_later(in->req);
+        break;
+    }
     inspection_free(in);
 }
 

@@ -86,20 +86,21 @@ static void on_jwks(const struct capif_answer *a, void *arg)
 
     take(f->w, f->partner, a);
     if (f->fn != NULL)
-        f->fn(partner_holds(f->w, f->partner, f->jws) == 1, f->arg);
+        f->fn(partner_holds(f->w, f->partner, f->jws) == 1 ? CCF_SIGNATURE_GOOD
+                                                           : CCF_SIGNATURE_BAD,
+              f->arg);
     free(f);
 }
 
-/* false: not now, or not at all. */
+/* false: not now, since somebody else does, or the store is away. */
 static bool fetch(struct ccf_worker *w, const struct fetch *what,
                   size_t seconds)
 {
     const struct ccf_partner *p = what->partner;
     struct fetch *f;
 
-    if (!p->jwks_fetch
-        || ccf_store_jwks_claim(w->store, p->ccf_id, time(NULL), seconds)
-               != CCF_STORE_OK
+    if (ccf_store_jwks_claim(w->store, p->ccf_id, time(NULL), seconds)
+            != CCF_STORE_OK
         || (f = malloc(sizeof(*f))) == NULL)
         return false;
     *f = *what;
@@ -127,17 +128,28 @@ void ccf_keys_tick(struct ccf_worker *w)
 
 /* ---- a signature ---- */
 
+void ccf_reply_keys_later(struct capif_req *req)
+{
+    capif_req_set_header(req, "Retry-After", "1");
+    capif_reply_problem(req, 503, NULL,
+                        "the partner's keys are being asked for");
+}
+
 void ccf_signature_check(struct ccf_worker *w, const struct capif_jws *jws,
                          const struct ccf_partner *partner,
                          ccf_signature_fn *fn, void *arg)
 {
     const struct fetch what = { w, partner, jws, fn, arg };
+    bool fetches = partner != NULL && partner->jwks_fetch;
     int ok = 0;
 
     if (jws->kid != NULL)
         ok = partner != NULL ? partner_holds(w, partner, jws)
                              : holds(jws, w->ccf->jwks);
-    if (ok < 0 && partner != NULL && fetch(w, &what, UNKNOWN_SECONDS))
+    if (ok < 0 && fetches && fetch(w, &what, UNKNOWN_SECONDS))
         return;
-    fn(ok == 1, arg);
+    fn(ok == 1             ? CCF_SIGNATURE_GOOD
+       : ok < 0 && fetches ? CCF_SIGNATURE_LATER
+                           : CCF_SIGNATURE_BAD,
+       arg);
 }

@@ -13,16 +13,24 @@
 /* A partner's JWK set: its file's and what it published last.  Owned. */
 json_t *ccf_keys_of(struct ccf_worker *w, const struct ccf_partner *partner);
 
+enum ccf_signature {
+    CCF_SIGNATURE_GOOD,
+    CCF_SIGNATURE_BAD,
+    CCF_SIGNATURE_LATER, /* the partner was just asked for its keys */
+};
+
 /* Exactly once, perhaps before the check returns. */
-typedef void ccf_signature_fn(bool ok, void *arg);
+typedef void ccf_signature_fn(enum ccf_signature is, void *arg);
 /*
  * Is the signature by a key of partner's, or (NULL) of ours?  The partner is
- * asked for a kid that is not known, if it was not asked a moment ago; jws
- * must live until then.
+ * asked for a kid that is not known, if it was not asked a moment ago, by
+ * whatever ccfd; jws must live until then.
  */
 void ccf_signature_check(struct ccf_worker *w, const struct capif_jws *jws,
                          const struct ccf_partner *partner,
                          ccf_signature_fn *fn, void *arg);
+/* The answer to CCF_SIGNATURE_LATER. */
+void ccf_reply_keys_later(struct capif_req *req);
 /* Once in a while: fetch the keys whose time it is. */
 void ccf_keys_tick(struct ccf_worker *w);
 
