@@ -47,60 +47,62 @@ enum ccf_store_status ccf_access_unhide(struct ccf_worker *w,
 
 /* ---- use ---- */
 
-struct use {
-    struct ccf_worker *w;
-    const struct ccf_asker *who;
-    const char *api_id, *aef_id;
-    bool there, denied;
-    enum ccf_store_status st;
-};
-
-/* One of those that a scope can't tell apart. */
-static bool use_one(const struct ccf_api_row *row, void *arg)
-{
-    struct use *u = arg;
-    struct ccf_guard guard;
-
-    if (!ccf_api_serves(row->doc, u->aef_id))
-        return true;
-    u->st = ccf_store_guard(u->w->store, row->api_id, u->who->ccf_id,
-                            u->who->invoker_id, &guard);
-    if (u->st != CCF_STORE_OK)
-        return false;
-    u->there = u->there || strcmp(row->api_id, u->api_id) == 0;
-    u->denied = u->denied || json_object_get(guard.denied, u->aef_id) != NULL;
-    ccf_guard_clear(&guard);
-    return !u->denied;
-}
-
 enum ccf_store_status ccf_access_use(struct ccf_worker *w,
                                      const struct ccf_asker *who,
                                      const char *api_id, const char *api_name,
                                      const char *aef_id)
 {
-    struct use u = { w, who, api_id, aef_id, false, false, CCF_STORE_OK };
+    json_t *api = NULL;
+    bool denied = false, there;
     enum ccf_store_status st =
-        ccf_store_api_each(w->store, w->ccf->ccf_id, api_name, use_one, &u);
+        ccf_store_api_get(w->store, w->ccf->ccf_id, api_id, &api);
 
-    if (st == CCF_STORE_OK)
-        st = u.st;
+    there = st == CCF_STORE_OK && ccf_api_serves(api, aef_id)
+            && capif_str_is(api, "apiName", api_name);
+    json_decref(api);
+    if (there)
+        st = ccf_store_denied_by_name(
+            w->store,
+            &(const struct ccf_use){ w->ccf->ccf_id, who->ccf_id,
+                                     who->invoker_id, aef_id, api_name },
+            &denied);
     if (st != CCF_STORE_OK)
         return st;
-    return u.there && !u.denied ? CCF_STORE_OK : CCF_STORE_NOT_FOUND;
+    return there && !denied ? CCF_STORE_OK : CCF_STORE_NOT_FOUND;
+}
+
+/* An agreement may have less in it than when the entry was negotiated. */
+static bool agreed_still(const struct ccf *ccf, const struct ccf_asker *who,
+                         const json_t *entry)
+{
+    const char *owner = ccf_vs_str(entry, "ccfId");
+    const char *aef_id = ccf_vs_str(entry, "aefId");
+    const char *method = capif_str(entry, "selSecurityMethod");
+    const char *other = capif_same(owner, ccf->ccf_id) ? who->ccf_id : owner;
+    const struct ccf_partner *partner;
+
+    if (other == NULL || aef_id == NULL || method == NULL)
+        return false;
+    if (strcmp(other, ccf->ccf_id) == 0)
+        return true;
+    partner = ccf_partner_find(ccf, other);
+    return partner != NULL && capif_list_has(partner->aefs, aef_id)
+           && capif_list_has(partner->methods, method);
 }
 
 enum ccf_store_status ccf_access_entry(struct ccf_worker *w,
                                        const struct ccf_asker *who,
                                        const json_t *entry)
 {
-    const char *api_id = json_string_value(json_object_get(entry, "apiId"));
-    const char *owner = ccf_vs_str(entry, "ccfId");
+    const char *api_id = capif_str(entry, "apiId");
     const char *aef_id = ccf_vs_str(entry, "aefId");
     const char *name = ccf_vs_str(entry, "apiName");
 
-    if (owner != NULL && strcmp(owner, w->ccf->ccf_id) != 0)
+    if (!agreed_still(w->ccf, who, entry))
+        return CCF_STORE_NOT_FOUND;
+    if (!capif_same(ccf_vs_str(entry, "ccfId"), w->ccf->ccf_id))
         return CCF_STORE_OK;
-    if (api_id == NULL || aef_id == NULL || name == NULL)
+    if (api_id == NULL || name == NULL)
         return CCF_STORE_NOT_FOUND;
     return ccf_access_use(w, who, api_id, name, aef_id);
 }

@@ -312,7 +312,11 @@ enum ccf_store_status ccf_access_use(struct ccf_worker *w,
                                      const struct ccf_asker *who,
                                      const char *api_id, const char *api_name,
                                      const char *aef_id);
-/* The same of an entry of a context; one of another domain is not ours. */
+/*
+ * The same of an entry of a context: where another domain is concerned, the
+ * agreement still has the AEF and the method in it, and its own APIs are a
+ * matter of its own policies.
+ */
 enum ccf_store_status ccf_access_entry(struct ccf_worker *w,
                                        const struct ccf_asker *who,
                                        const json_t *entry);

@@ -70,6 +70,15 @@ enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
                                       const char *ccf_id,
                                       const char *invoker_id,
                                       struct ccf_guard *out);
+/* An API name at an AEF of domain own, and an invoker who would use it. */
+struct ccf_use {
+    const char *own, *ccf_id, *invoker_id, *aef_id, *api_name;
+};
+
+/* *is: a policy of any API of that name at that AEF denies it to him. */
+enum ccf_store_status ccf_store_denied_by_name(struct ccf_store *s,
+                                               const struct ccf_use *use,
+                                               bool *is);
 void ccf_guard_clear(struct ccf_guard *guard);
 /* Take out what it leaves nothing of; false if no profile stays. */
 bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api);

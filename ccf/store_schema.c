@@ -201,6 +201,7 @@ static const char *const migrations[][12] = {
         " WHERE trust = 'public')",
         "DROP INDEX lane_by_due",
         "CREATE INDEX lane_by_due ON lane (public, due)",
+        "CREATE INDEX policy_by_aef ON policy (aef_id, others_denied)",
         NULL,
     },
 };

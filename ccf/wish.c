@@ -7,6 +7,7 @@
 
 #include "scope.h"
 #include "share.h"
+#include "store_policy.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -319,6 +320,10 @@ static json_t *choose_from(struct ccf_worker *w, const struct ccf_wish *wish,
     if (json_object_get(denied, found.aef_id) != NULL) {
         refuse(no, 403, NULL, "the access policy denies %s at this AEF",
                wish->api_id);
+        return NULL;
+    }
+    if (!ccf_api_is_active(api, found.aef_id)) {
+        refuse(no, 403, NULL, "%s is not active at this AEF", wish->api_id);
         return NULL;
     }
     iface = interface_of(profile, iface);

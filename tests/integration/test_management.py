@@ -254,6 +254,11 @@ class Invokers(Case):
                                            {'apiName': 'unknown'}]}
         got = self.ok(patch(self.who, self.path, {'apiList': want}))
         self.assertEqual(got['apiList'], {'serviceAPIDescriptions': [api]})
+        path = '/published-apis/v1/%s/service-apis/%s' % (home.apf.id,
+                                                          api['apiId'])
+        self.ok(patch(home.apf, path, {'apiStatus': {'aefIds': []}}))
+        self.assertNotIn('apiList', self.ok(patch(self.who, self.path, {})))
+        self.ok(patch(home.apf, path, {'apiStatus': None}))
         want['serviceAPIDescriptions'] = [
             {'apiName': 'listed', 'apiId': 'api-other'}]
         got = self.ok(put(self.who, self.path, dict(self.doc, apiList=want)))

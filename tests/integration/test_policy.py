@@ -8,7 +8,7 @@ import urllib.parse
 import domains
 import receiver
 from domains import VS
-from owners import Case, put
+from owners import Case, patch, put
 
 POLICY = '/access-control-policy/v1/accessControlPolicyList/'
 ROUTING = '/capif-routing-info/v1/service-apis/'
@@ -204,6 +204,14 @@ class Policy(Base):
             'interfaceDescriptions'][0], 'apiId': self.id,
                  'prefSecurityMethods': ['OAUTH']}
         self.refused(one.put(named), 403)
+
+    def test_negotiation_where_it_is_not_active(self):
+        path = '/published-apis/v1/%s/service-apis/%s' % (home.apf.id, self.id)
+        self.ok(patch(home.apf, path, {'apiStatus': {'aefIds': ['aef-p2']}}))
+        a = self.negotiate(one)
+        self.refused(a, 403)
+        self.assertIn('not active', a.json()['detail'])
+        self.assertEqual(self.negotiate(one, 'aef-p2').status, 201)
 
     def scope(self, who, asked=None):
         form = {'grant_type': 'client_credentials', 'client_id': who.id}

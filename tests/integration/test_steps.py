@@ -301,6 +301,25 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
         change('ccf-a', 'DELETE FROM context WHERE invoker_id = ?', who.id)
         self.assertEqual(self.granted(who), None)
 
+    def test_6_24_2_2_1_step_5_what_is_agreed_no_more_is_not_granted(self):
+        who, _ = negotiated('OAUTH')
+        self.assertEqual(self.granted(who), {'OAUTH'})
+        for old, new in (('aefs = aef-b1', 'aefs = aef-b9'),
+                         ('methods = PSK,PKI,OAUTH', 'methods = PSK,PKI')):
+            undo = d.reconfigure('ccf-b', old, new)
+            try:
+                self.assertEqual(self.granted(who), None)
+            finally:
+                undo()
+            self.assertEqual(self.granted(who), {'OAUTH'})
+            undo = d.reconfigure('ccf-a', old, new)
+            try:
+                self.assertEqual(who.ask_token().json()['error'],
+                                 'invalid_scope')
+            finally:
+                undo()
+            self.assertEqual(who.ask_token().status, 200)
+
     def granted(self, who):
         """The methods that CCF-B tells its AEF of; None: 404."""
         clear()

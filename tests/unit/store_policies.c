@@ -83,11 +83,29 @@ static void list_is(const struct domain *d, const char *aef,
     json_decref(want);
 }
 
+/* The same by the API's name, which is no other's at that AEF. */
+static void by_name_is(const struct domain *d, const char *ccf,
+                       const char *invoker, const char *aef, bool want)
+{
+    const struct ccf_use use = { CCF, ccf, invoker, aef, "n" },
+                         other = { CCF, ccf, invoker, aef, "other" },
+                         away = { OTHER, ccf, invoker, aef, "n" };
+    bool is = !want;
+
+    assert_int_equal(ccf_store_denied_by_name(d->s, &use, &is), CCF_STORE_OK);
+    assert_int_equal(is, want);
+    assert_int_equal(ccf_store_denied_by_name(d->s, &other, &is), CCF_STORE_OK);
+    assert_false(is);
+    assert_int_equal(ccf_store_denied_by_name(d->s, &away, &is), CCF_STORE_OK);
+    assert_false(is);
+}
+
 /* At which of the two AEFs he is denied access, as digits. */
 static void denied_is(const struct domain *d, const char *ccf,
                       const char *invoker, const char *text)
 {
     struct ccf_guard g;
+    json_t *api = NULL;
     char got[4] = "";
 
     assert_int_equal(ccf_store_guard(d->s, d->api, ccf, invoker, &g),
@@ -98,6 +116,12 @@ static void denied_is(const struct domain *d, const char *ccf,
         strcat(got, "2");
     assert_string_equal(got, text);
     ccf_guard_clear(&g);
+    if (invoker == NULL
+        || ccf_store_api_get(d->s, CCF, d->api, &api) != CCF_STORE_OK)
+        return;
+    by_name_is(d, ccf, invoker, d->e1, strchr(text, '1') != NULL);
+    by_name_is(d, ccf, invoker, d->e2, strchr(text, '2') != NULL);
+    json_decref(api);
 }
 
 static void events(const struct domain *d, const char *name, int n)

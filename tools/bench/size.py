@@ -132,8 +132,14 @@ class Filler:
     def apis(self, n):
         doc = self.one("SELECT doc FROM api WHERE api_id = '%s'"
                        % self.known['apiId'])
-        name = "('name-' || g)"
-        return [rows(n, 'api (ccf_id, api_id, apf_id, doc, api_name,'
+        # Half of them have the name of the one that is negotiated: a scope
+        # can't tell them apart.  All have a policy, which denies nothing.
+        name = "(CASE g %% 2 WHEN 0 THEN 'name-' || g ELSE %s END)" % literal(
+            self.known['apiName'])
+        policies = rows(n, 'policy (api_id, aef_id, group_id, others_denied)',
+                        "%s, '%s', '%s', 0" % (api('g'), self.home.aef.id,
+                                               self.home.registration))
+        return [policies, rows(n, 'api (ccf_id, api_id, apf_id, doc, api_name,'
                      ' group_id)', "'%s', %s, '%s', %s, %s, '%s'" % (
                          self.who.ccf.id, api('g'), self.home.apf.id,
                          like(doc, id=(self.known['apiId'], api('g')),
@@ -228,8 +234,9 @@ class Instance(domains.Ccf):
     def people(self):
         """A provider with one API, and an invoker that negotiated it."""
         self.home = self.register(aef_s1='aef.example')
-        a = self.home.publish(self.home.describe('bench-api'))
-        assert a.status == 201, a
+        for name in 'bench-one-of-its-name', 'bench-api':
+            a = self.home.publish(self.home.describe(name))
+            assert a.status == 201, a
         self.known = a.json()
         self.who = self.onboard().negotiate('bench-api')
         return Filler(self.store, self.who, self.home, self.known)
@@ -300,7 +307,8 @@ def operations(ccf, n_logs):
                   'access_token', 1),
         'discover-by-name': (who, request(
             ccf, 'GET', '/service-apis/v1/allServiceAPIs',
-            {'api-invoker-id': who.id, 'api-name': 'bench-api'}), 'apiId', 1),
+            {'api-invoker-id': who.id, 'api-name': 'bench-one-of-its-name'}),
+                             'apiId', 1),
         'security-context': (home.aef, request(
             ccf, 'GET', who.context, {'authenticationInfo': 'true',
                                       'authorizationInfo': 'true'}),
