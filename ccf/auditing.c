@@ -135,9 +135,10 @@ static void answer(const struct question *qn, json_t *logs, bool truncated)
 void ccf_get_logs(struct capif_req *req, void *app)
 {
     struct ccf_worker *w = app;
-    struct question qn = {
-        .req = req, .q = { .group_id = w->peer_group, .max = w->ccf->audit_max }
-    };
+    struct question qn = { .req = req,
+                           .q = { .group_id = w->peer_group,
+                                  .max = w->ccf->audit_max,
+                                  .look = CCF_AUDIT_LOOK } };
     enum ccf_store_status st;
     bool truncated;
     json_t *logs = NULL;
@@ -149,6 +150,10 @@ void ccf_get_logs(struct capif_req *req, void *app)
                                         &truncated))
                != CCF_STORE_OK) {
         ccf_reply_store(req, st);
+    } else if (json_array_size(logs) == 0 && truncated) {
+        capif_reply_problem(req, 400, NULL,
+                            "too many entries to look at: narrow the time"
+                            " range, or name an AEF, invoker or API");
     } else if (json_array_size(logs) == 0) {
         capif_reply_problem(req, 404, NULL, "no such invocation was logged");
     } else {

@@ -2,7 +2,9 @@
 /*
  * Finding invocations.  Whatever is asked, the rows come from an index in the
  * order of the answer, and end with it: the time range and one of the filters
- * are the index's, the others look at the rows that it gives.
+ * are the index's, the others look at the rows that it gives, of which there
+ * may be very many and none of them what is looked for.  So these are read in
+ * windows, and no more of them than is said.
  */
 #include "store_log.h"
 
@@ -14,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE 100 /* rows, as the statements have it */
+#define PAGE    100 /* rows, as the statements have it */
+#define WINDOWS 10  /* in which all that may be looked at is read */
 
 struct found {
     const char *own;
@@ -22,6 +25,8 @@ struct found {
     size_t n, octets, max;
     size_t of_page;         /* rows that it had */
     char time[24], seq[24]; /* of the last row: the next page is below */
+    char edge_time[24], edge_seq[24]; /* of the last row of the window */
+    bool is_last;                     /* it is that of all rows */
     bool truncated, failed;
 };
 
@@ -75,10 +80,12 @@ static void row_found(const char *const *columns, void *arg)
 
 /* ---- the question ---- */
 
-#define SELECT                                                           \
-    "SELECT time, seq, aef_id, invoker_ccf, invoker_id, doc"             \
+#define WHERE                                                            \
     " FROM invocation WHERE group_id = $1 AND (time, seq) < (CAST($2 AS" \
-    " BIGINT), CAST($3 AS BIGINT)) AND time >= CAST($4 AS BIGINT)"
+    " BIGINT), CAST($3 AS BIGINT))"
+#define SELECT                                                     \
+    "SELECT time, seq, aef_id, invoker_ccf, invoker_id, doc" WHERE \
+    " AND (time, seq) >= (CAST($4 AS BIGINT), CAST($5 AS BIGINT))"
 
 /*
  * True if the argument is NULL: no column is.  A planner takes all of it to
@@ -88,19 +95,19 @@ static void row_found(const char *const *columns, void *arg)
 #define AND               " AND "
 #define ALSO(column, arg) "COALESCE(" column " = " arg ", TRUE)"
 #define REST(a, b, c)                                                         \
-    ALSO(a, "$6")                                                             \
-    AND ALSO(b, "$7") AND ALSO(c, "$8") AND ALSO("invoker_ccf", "$9")         \
-        AND ALSO("api_version", "$10") AND ALSO("protocol", "$11")            \
-            AND ALSO("operation", "$12") AND ALSO("result", "$13") AND ALSO(  \
-                "resource", "$14") AND ALSO("src_addr", "$15")                \
-                AND ALSO("src_port", "$16") AND ALSO("src_prefix", "$17")     \
-                    AND ALSO("dst_addr", "$18") AND ALSO("dst_port", "$19")   \
+    ALSO(a, "$7")                                                             \
+    AND ALSO(b, "$8") AND ALSO(c, "$9") AND ALSO("invoker_ccf", "$10")        \
+        AND ALSO("api_version", "$11") AND ALSO("protocol", "$12")            \
+            AND ALSO("operation", "$13") AND ALSO("result", "$14") AND ALSO(  \
+                "resource", "$15") AND ALSO("src_addr", "$16")                \
+                AND ALSO("src_port", "$17") AND ALSO("src_prefix", "$18")     \
+                    AND ALSO("dst_addr", "$19") AND ALSO("dst_port", "$20")   \
                         AND ALSO("dst_prefix",                                \
-                                 "$20") " THEN TRUE ELSE FALSE END ORDER BY " \
+                                 "$21") " THEN TRUE ELSE FALSE END ORDER BY " \
                                         "time DESC, seq DESC LIMIT 100"
 
 #define BY(first, a, b, c) \
-    SELECT " AND " first " = $5 AND CASE WHEN " REST(a, b, c)
+    SELECT " AND " first " = $6 AND CASE WHEN " REST(a, b, c)
 
 /* By the filter that stands first, the next three in the order of each. */
 static const char by_invoker[] =
@@ -108,47 +115,130 @@ static const char by_invoker[] =
 static const char by_api[] = BY("api_id", "invoker_id", "api_name", "aef_id");
 static const char by_name[] = BY("api_name", "invoker_id", "api_id", "aef_id");
 static const char by_aef[] = BY("aef_id", "invoker_id", "api_id", "api_name");
-static const char by_time[] = SELECT " AND CASE WHEN " ALSO("aef_id", "$5")
+static const char by_time[] = SELECT " AND CASE WHEN " ALSO("aef_id", "$6")
     AND REST("invoker_id", "api_id", "api_name");
+
+/* The end of a window. */
+#define EDGE "SELECT time, seq" WHERE " AND time >= CAST($4 AS BIGINT)"
+#define NTH(arg) \
+    " ORDER BY time DESC, seq DESC LIMIT 1 OFFSET CAST(" arg " AS BIGINT)"
+static const char edge_by_invoker[] = EDGE " AND invoker_id = $5" NTH("$6");
+static const char edge_by_api[] = EDGE " AND api_id = $5" NTH("$6");
+static const char edge_by_name[] = EDGE " AND api_name = $5" NTH("$6");
+static const char edge_by_aef[] = EDGE " AND aef_id = $5" NTH("$6");
+static const char edge_by_time[] = EDGE NTH("$5");
+
+/* What a query needs: statements, and their arguments. */
+struct plan {
+    const char *page, *edge;
+    const char *by;       /* the index's filter, or NULL */
+    const char *rest[15]; /* the others; NULL: anything */
+    bool leaves_out;      /* not all of them are NULL */
+};
 
 static const char *or_any(const char *text)
 {
     return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
-/* The statement for q, and its arguments $5 to $8. */
-static const char *statement(const struct ccf_log_query *q, const char *arg[4])
+static struct plan plan_of(const struct ccf_log_query *q)
 {
     const char *const by[] = { q->invoker_id, q->api_id, q->api_name,
                                q->aef_id };
-    static const char *const sql[] = { by_invoker, by_api, by_name, by_aef };
-    size_t first = 0, n = 1;
+    static const char *const pages[] = { by_invoker, by_api, by_name, by_aef,
+                                         by_time };
+    static const char *const edges[] = { edge_by_invoker, edge_by_api,
+                                         edge_by_name, edge_by_aef,
+                                         edge_by_time };
+    struct plan p = {
+        .rest = { NULL, NULL, NULL, q->invoker_ccf, q->api_version, q->protocol,
+                  q->operation, q->result, q->resource, or_any(q->src.address),
+                  or_any(q->src.port), or_any(q->src.prefix),
+                  or_any(q->dst.address), or_any(q->dst.port),
+                  or_any(q->dst.prefix) },
+    };
+    size_t first = 0, n = 0;
 
     while (first < 4 && by[first] == NULL)
         first++;
-    arg[0] = first < 4 ? by[first] : NULL;
+    p.page = pages[first];
+    p.edge = edges[first];
+    p.by = first < 4 ? by[first] : NULL;
     for (size_t i = 0; i < 4; i++)
-        if (i != first && n < 4)
-            arg[n++] = by[i];
-    return first < 4 ? sql[first] : by_time;
+        if (i != first && n < 3)
+            p.rest[n++] = by[i];
+    for (size_t i = 0; i < sizeof(p.rest) / sizeof(p.rest[0]); i++)
+        p.leaves_out = p.leaves_out || p.rest[i] != NULL;
+    return p;
+}
+
+/* ---- in windows, and pages of them ---- */
+
+static void row_edge(const char *const *columns, void *arg)
+{
+    struct found *f = arg;
+
+    snprintf(f->edge_time, sizeof(f->edge_time), "%s", columns[0]);
+    snprintf(f->edge_seq, sizeof(f->edge_seq), "%s", columns[1]);
+    f->is_last = false;
+}
+
+/* Below the last row: all there is, unless most of it may be left out. */
+static enum ccf_db_status window(struct ccf_store *s,
+                                 const struct ccf_log_query *q,
+                                 const struct plan *p, struct found *f)
+{
+    char from[24], nth[24];
+    const char *args[] = { q->group_id, f->time, f->seq, from, p->by, nth };
+
+    snprintf(from, sizeof(from), "%lld", (long long)q->from);
+    snprintf(nth, sizeof(nth), "%zu", q->look / WINDOWS - 1);
+    f->is_last = true;
+    strcpy(f->edge_time, from);
+    strcpy(f->edge_seq, "0");
+    if (!p->leaves_out)
+        return CCF_DB_OK;
+    if (p->by == NULL)
+        args[4] = nth;
+    return ccf_look(s, p->edge, args, p->by != NULL ? 6 : 5, row_edge, f);
 }
 
 static enum ccf_db_status page(struct ccf_store *s,
-                               const struct ccf_log_query *q, struct found *f)
+                               const struct ccf_log_query *q,
+                               const struct plan *p, struct found *f)
 {
-    const char *a[4], *sql = statement(q, a);
-    char from[24];
+    const char *const *r = p->rest;
 
-    snprintf(from, sizeof(from), "%lld", (long long)q->from);
     f->of_page = 0;
-    return ccf_look(s, sql,
-                    ARGS(q->group_id, f->time, f->seq, from, a[0], a[1], a[2],
-                         a[3], q->invoker_ccf, q->api_version, q->protocol,
-                         q->operation, q->result, q->resource,
-                         or_any(q->src.address), or_any(q->src.port),
-                         or_any(q->src.prefix), or_any(q->dst.address),
-                         or_any(q->dst.port), or_any(q->dst.prefix)),
+    return ccf_look(s, p->page,
+                    ARGS(q->group_id, f->time, f->seq, f->edge_time,
+                         f->edge_seq, p->by, r[0], r[1], r[2], r[3], r[4], r[5],
+                         r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13],
+                         r[14]),
                     row_found, f);
+}
+
+static enum ccf_db_status read_all(struct ccf_store *s,
+                                   const struct ccf_log_query *q,
+                                   struct found *f)
+{
+    const struct plan p = plan_of(q);
+    enum ccf_db_status st;
+
+    for (int n = 0; n < WINDOWS; n++) {
+        if ((st = window(s, q, &p, f)) != CCF_DB_OK)
+            return st;
+        do
+            st = page(s, q, &p, f);
+        while (st == CCF_DB_OK && f->of_page == PAGE && !f->truncated
+               && !f->failed);
+        if (st != CCF_DB_OK || f->truncated || f->failed || f->is_last)
+            return st;
+        strcpy(f->time, f->edge_time);
+        strcpy(f->seq, f->edge_seq);
+    }
+    f->truncated = true;
+    return CCF_DB_OK;
 }
 
 enum ccf_store_status ccf_store_log_find(struct ccf_store *s, const char *own,
@@ -163,9 +253,7 @@ enum ccf_store_status ccf_store_log_find(struct ccf_store *s, const char *own,
     f.failed = f.logs == NULL || f.by_key == NULL;
     snprintf(f.time, sizeof(f.time), "%lld", (long long)q->until + 1);
     strcpy(f.seq, "0");
-    do
-        st = page(s, q, &f);
-    while (st == CCF_DB_OK && f.of_page == PAGE && !f.truncated && !f.failed);
+    st = read_all(s, q, &f);
     if (st == CCF_DB_OK && f.failed) {
         capif_log("store-failed", "why", "a log entry is no JSON", NULL);
         st = CCF_DB_ERROR;

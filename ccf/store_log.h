@@ -17,6 +17,7 @@
 
 /* Its provider domain may get so much at once, whatever audit-max says. */
 #define CCF_AUDIT_OCTETS ((size_t)2 * 1024 * 1024)
+#define CCF_AUDIT_LOOK   100000 /* entries that an audit looks at */
 
 struct ccf_log_batch {
     const struct ccf_member *by; /* the AEF, as ccf_store_member() gave it */
@@ -59,10 +60,12 @@ struct ccf_log_query {
     struct ccf_log_iface src, dst;
     int64_t from, until; /* microseconds since 1970, both included */
     size_t max;
+    size_t look; /* at so many at most, in tens, where filters leave some out */
 };
 
 /*
- * The newest entries, at most max and CCF_AUDIT_OCTETS: an array of
+ * The newest entries, at most max and CCF_AUDIT_OCTETS, of those that it may
+ * look at; *truncated: there are more, or may be.  An array of
  * InvocationLogs, one for each AEF and invoker, newest first in each.  Those
  * of invokers of other domains than own name them.
  */

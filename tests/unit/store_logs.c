@@ -59,7 +59,8 @@ static struct ccf_log_query query(const struct who *who)
     const struct ccf_log_query q = { .group_id = who->group,
                                      .from = INT64_MIN / 2,
                                      .until = INT64_MAX / 2,
-                                     .max = 1000 };
+                                     .max = 1000,
+                                     .look = CCF_AUDIT_LOOK };
     return q;
 }
 
@@ -324,6 +325,66 @@ void test_log_keys(void **state)
     assert_int_equal(add_key(s, &other, "k1", "d2", "l5", "l5"), CCF_STORE_OK);
     assert_int_equal(count(s, &who), 2);
     assert_int_equal(count(s, &other), 1);
+}
+
+/* How many are found of an operation, if so many may be looked at. */
+static void looks(struct ccf_store *s, struct ccf_log_query *q, size_t look,
+                  const char *operation, size_t n, bool truncated)
+{
+    json_t *logs = NULL;
+    bool more = !truncated;
+
+    q->look = look;
+    q->operation = operation;
+    assert_int_equal(ccf_store_log_find(s, CCF, q, &logs, &more), CCF_STORE_OK);
+    assert_int_equal(
+        json_array_size(json_object_get(json_array_get(logs, 0), "logs")), n);
+    assert_int_equal(more, truncated);
+    json_decref(logs);
+}
+
+/* What filters leave out is looked at, too, and only so much of it. */
+void test_log_look(void **state)
+{
+    struct ccf_store *s = ((struct stores *)*state)->s;
+    struct who who = enrol(s, "lo");
+    json_t *doc = log_doc(who.aef, "i1", "[]");
+    const struct ccf_log_batch b = {
+        .by = &who.by, .invoker_ccf = CCF, .doc = doc, .log_id = "l1"
+    };
+    char id[CAPIF_ID_MAX + 1];
+
+    for (int i = 0; i < 250; i++) /* all of one time: seq decides */
+        json_array_append_new(json_object_get(doc, "logs"),
+                              json_pack("{s:s, s:s, s:s, s:s}",
+                                        "invocationTime",
+                                        "2026-01-01T00:00:00Z", "apiId", "a",
+                                        "apiName", "n", "operation",
+                                        i == 5     ? "POST"
+                                        : i == 200 ? "PUT"
+                                                   : "GET"));
+    assert_int_equal(ccf_store_log_add(s, &b, id), CCF_STORE_OK);
+    for (int by = 0; by < 5; by++) {
+        struct ccf_log_query q = query(&who);
+
+        q.invoker_id = by == 1 ? "i1" : NULL;
+        q.api_id = by == 2 ? "a" : NULL;
+        q.api_name = by == 3 ? "n" : NULL;
+        q.aef_id = by == 4 ? who.aef : NULL;
+        looks(s, &q, 100, "POST", 0, true);
+        looks(s, &q, 100, "PUT", 1, true);
+        looks(s, &q, 100, "GET", 99, true);
+        looks(s, &q, 260, "POST", 1, false);
+        looks(s, &q, 260, "GET", 248, false);
+        looks(s, &q, 100000, "GET", 248, false);
+        looks(s, &q, 10, NULL, 250, false); /* nothing is left out */
+        q.result = "";
+        looks(s, &q, 10, NULL, 10, true);
+        q.result = NULL;
+        q.max = 50;
+        looks(s, &q, 100, "GET", 50, true);
+    }
+    json_decref(doc);
 }
 
 void test_log_refused(void **state)

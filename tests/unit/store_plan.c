@@ -49,7 +49,7 @@ enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
 static bool is_bounded(const char *sql)
 {
     return strstr(sql, "FROM invocation") != NULL
-           && strstr(sql, " LIMIT 100") != NULL;
+           && strstr(sql, " LIMIT 1") != NULL;
 }
 
 static void file_plan(const char *sql)

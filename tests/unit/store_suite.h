@@ -120,6 +120,7 @@ void test_race_open_processes(void **state);
 void test_logs(void **state);
 void test_log_filters(void **state);
 void test_log_limits(void **state);
+void test_log_look(void **state);
 void test_log_keys(void **state);
 void test_log_refused(void **state);
 void test_log_forget(void **state);

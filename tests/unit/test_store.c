@@ -465,6 +465,7 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_log_filters),
         cmocka_unit_test(test_log_limits),
+        cmocka_unit_test(test_log_look),
         cmocka_unit_test(test_log_keys),
         cmocka_unit_test(test_log_refused),
         cmocka_unit_test(test_log_forget),
