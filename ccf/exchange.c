@@ -51,7 +51,7 @@ static void conclude(struct exchange *x)
         || !ccf_scope_choose(asked != NULL ? asked : asserted, &x->granted,
                              &x->chosen)) {
         ccf_oauth_refuse(x->req, 400, "invalid_scope",
-                         asked != NULL ? asked : asserted);
+                         "not all of it is asserted, and negotiated here");
         return;
     }
     spend.exp =

@@ -335,31 +335,40 @@ enum ccf_store_status ccf_store_api_of(struct ccf_store *s,
                    ARGS(apf->ccf_id, api_id, apf->id), doc);
 }
 
+enum ccf_db_status ccf_aef_of_group(struct ccf_store *s, const char *ccf_id,
+                                    const char *aef_id, const char *group_id,
+                                    bool *is)
+{
+    struct capif_identity who = { .role = CAPIF_AEF };
+    struct ccf_member aef;
+    enum ccf_db_status st;
+
+    *is = false;
+    if (aef_id == NULL || strlen(aef_id) >= sizeof(who.id))
+        return CCF_DB_OK;
+    strcpy(who.ccf_id, ccf_id);
+    strcpy(who.id, aef_id);
+    st = ccf_member_get(s, &who, &aef);
+    *is = st == CCF_DB_OK && strcmp(aef.group_id, group_id) == 0;
+    return st == CCF_DB_NOT_FOUND ? CCF_DB_OK : st;
+}
+
 /* Every AEF must be of the provider domain that the APF is of. */
 static enum ccf_db_status own_aefs(struct ccf_store *s, const struct change *c)
 {
-    struct capif_identity who = { .role = CAPIF_AEF };
     const json_t *profile;
-    struct ccf_member aef;
     enum ccf_db_status st = CCF_DB_OK;
+    bool own = true;
     size_t i;
 
-    strcpy(who.ccf_id, c->by->who.ccf_id);
     json_array_foreach(json_object_get(c->doc, "aefProfiles"), i, profile)
     {
-        const char *id = json_string_value(json_object_get(profile, "aefId"));
-
-        if (st != CCF_DB_OK)
-            break;
-        if (id == NULL || strlen(id) >= sizeof(who.id))
-            return refuse(c, CCF_STORE_CHANGED);
-        strcpy(who.id, id);
-        st = ccf_member_get(s, &who, &aef);
-        if (st == CCF_DB_NOT_FOUND
-            || (st == CCF_DB_OK && strcmp(aef.group_id, c->by->group_id) != 0))
-            return refuse(c, CCF_STORE_CHANGED);
+        if (st == CCF_DB_OK && own)
+            st = ccf_aef_of_group(s, c->by->who.ccf_id,
+                                  capif_str(profile, "aefId"), c->by->group_id,
+                                  &own);
     }
-    return st;
+    return st == CCF_DB_OK && !own ? refuse(c, CCF_STORE_CHANGED) : st;
 }
 
 static const char *api_name(const json_t *doc)

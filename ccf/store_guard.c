@@ -80,16 +80,20 @@ enum ccf_store_status ccf_store_guard(struct ccf_store *s, const char *api_id,
         guard_get(s, ccf_look, api_id, ccf_id, invoker_id, out));
 }
 
-/* By the entries that name him, and by the policies that deny all others. */
+/*
+ * By the entries that name him, and by the policies that deny all others.
+ * Of these there are few, of a name there may be thousands: CROSS tells
+ * SQLite not to begin with the APIs, and a server nothing.
+ */
 static const char by_name_sql[] =
-    "SELECT 1 FROM policy_entry e JOIN api a ON a.ccf_id = $1"
-    " AND a.api_id = e.api_id WHERE e.ccf_id = $2 AND e.invoker_id = $3"
-    " AND e.aef_id = $4 AND e.access = 0 AND a.api_name = $5"
-    " UNION ALL SELECT 1 FROM policy p JOIN api a ON a.ccf_id = $1"
-    " AND a.api_id = p.api_id WHERE p.aef_id = $4 AND p.others_denied = 1"
+    "SELECT 1 FROM policy_entry e CROSS JOIN api a WHERE e.ccf_id = $1"
+    " AND e.invoker_id = $2 AND e.aef_id = $3 AND e.access = 0"
+    " AND a.ccf_id = $4 AND a.api_id = e.api_id AND a.api_name = $5"
+    " UNION ALL SELECT 1 FROM policy p CROSS JOIN api a WHERE p.aef_id = $3"
+    " AND p.others_denied = 1 AND a.ccf_id = $4 AND a.api_id = p.api_id"
     " AND a.api_name = $5 AND NOT EXISTS (SELECT 1 FROM policy_entry e"
-    " WHERE e.api_id = p.api_id AND e.aef_id = p.aef_id AND e.ccf_id = $2"
-    " AND e.invoker_id = $3) LIMIT 1";
+    " WHERE e.api_id = p.api_id AND e.aef_id = p.aef_id AND e.ccf_id = $1"
+    " AND e.invoker_id = $2) LIMIT 1";
 
 enum ccf_store_status ccf_store_denied_by_name(struct ccf_store *s,
                                                const struct ccf_use *use,
@@ -97,8 +101,8 @@ enum ccf_store_status ccf_store_denied_by_name(struct ccf_store *s,
 {
     *is = false;
     return ccf_status_of(ccf_look(s, by_name_sql,
-                                  ARGS(use->own, use->ccf_id, use->invoker_id,
-                                       use->aef_id, use->api_name),
+                                  ARGS(use->ccf_id, use->invoker_id,
+                                       use->aef_id, use->own, use->api_name),
                                   ccf_row_there, is));
 }
 

@@ -276,6 +276,29 @@ enum ccf_store_status ccf_store_policy_delete(struct ccf_store *s,
 
 /* ---- topology hiding ---- */
 
+/* The handler has looked, too; an AEF may have gone since then. */
+static enum ccf_db_status own_rules(struct ccf_store *s, const struct change *c)
+{
+    const json_t *rule;
+    enum ccf_db_status st = CCF_DB_OK;
+    bool own = true;
+    size_t i;
+
+    json_array_foreach(json_object_get(c->doc, "routingRules"), i, rule)
+    {
+        if (st == CCF_DB_OK && own)
+            st = ccf_aef_of_group(
+                s, c->by->who.ccf_id,
+                capif_str(json_object_get(rule, "aefProfile"), "aefId"),
+                c->by->group_id, &own);
+    }
+    if (st == CCF_DB_OK && !own) {
+        *c->why = CCF_STORE_CHANGED;
+        return CCF_DB_NOT_FOUND;
+    }
+    return st;
+}
+
 static enum ccf_db_status work_routing_put(struct ccf_store *s,
                                            const void *what)
 {
@@ -284,6 +307,8 @@ static enum ccf_db_status work_routing_put(struct ccf_store *s,
     size_t changed = 0;
     enum ccf_db_status st = text != NULL ? hold(s, c) : CCF_DB_ERROR;
 
+    if (st == CCF_DB_OK)
+        st = own_rules(s, c);
     if (st == CCF_DB_OK)
         st = ccf_db_run(s->db,
                         "UPDATE routing SET doc = $1 WHERE api_id = $2"

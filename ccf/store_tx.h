@@ -46,6 +46,11 @@ enum ccf_db_status ccf_member_get(struct ccf_store *s,
                                   const struct capif_identity *who,
                                   struct ccf_member *out);
 
+/* In a transaction: is there that AEF, of that provider domain? */
+enum ccf_db_status ccf_aef_of_group(struct ccf_store *s, const char *ccf_id,
+                                    const char *aef_id, const char *group_id,
+                                    bool *is);
+
 /* Is the schema of this version of ours?  A later one is an error. */
 enum ccf_db_status ccf_schema_is_new(struct ccf_store *s, bool *is);
 /* The transaction that makes it so. */

@@ -242,7 +242,7 @@ static void grant_by_context(struct capif_req *req, struct ccf_worker *w,
                          "no security context");
     else if (!ccf_scope_choose(asked, &scope[0], &scope[1]))
         ccf_oauth_refuse(req, 400, "invalid_scope",
-                         asked != NULL ? asked
+                         asked != NULL ? "no scope of CAPIF that is granted"
                                        : "nothing negotiated for OAuth");
     else
         ccf_token_issue(req, w, client, partner, &scope[1], NULL);
@@ -327,5 +327,6 @@ void ccf_post_token(struct capif_req *req, void *app)
     else if (strcmp(grant_type, CCF_JWT_BEARER) == 0)
         ccf_exchange(req, w, &client);
     else
-        ccf_oauth_refuse(req, 400, "unsupported_grant_type", grant_type);
+        ccf_oauth_refuse(req, 400, "unsupported_grant_type",
+                         "client_credentials and " CCF_JWT_BEARER " are");
 }

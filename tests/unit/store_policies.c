@@ -255,6 +255,11 @@ void test_policy_refused(void **state)
     assert_int_equal(
         ccf_store_routing_put(d.s, &old, d.api, d.e1, info, &created),
         CCF_STORE_GONE);
+    json_decref(info);
+    info = soft_json("{'routingRules':[{'aefProfile':{'aefId':'oth-e1'}}]}");
+    assert_int_equal(
+        ccf_store_routing_put(d.s, &d.m[0], d.api, d.e1, info, &created),
+        CCF_STORE_CHANGED);
     assert_int_equal(ccf_store_routing_delete(d.s, &d.m[0], d.api, d.e1),
                      CCF_STORE_NOT_FOUND);
     json_decref(info);
