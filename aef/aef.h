@@ -33,6 +33,7 @@ struct aef_api {
 
 struct aef_cache;
 struct aef_denied;
+struct aef_info;
 struct aef_psks;
 struct aef_verdicts;
 
@@ -91,6 +92,12 @@ capif_handler aef_post_check_authentication;
 capif_handler aef_post_revoke_authorization;
 /* All requests of the service listener. */
 capif_handler aef_serve;
+/*
+ * A call of that invoker that may pass: to the API's backend; it is answered
+ * then, or later (pass.c).
+ */
+void aef_pass_on(struct aef_worker *w, struct capif_req *req,
+                 const struct aef_api *api, const struct capif_identity *who);
 
 /* ---- what has been revoked (denied.c) ---- */
 
@@ -122,6 +129,15 @@ time_t aef_denied_until(struct aef_denied *d, const char *ccf_id,
 bool aef_peers_watch(SSL_CTX *ctx, struct aef *aef);
 /* It came with a good token of that invoker. */
 void aef_peer_note(SSL *ssl, const struct capif_identity *who);
+/*
+ * Once for each connection and what the CCF said of its invoker: that the
+ * token, or (NULL) the certificate alone, is by whom it says.  Whether it is
+ * good for a call is for each call to see.
+ */
+void aef_peer_prove(SSL *ssl, const char *token, const struct aef_info *info);
+/* Was it, and is the certificate not over since? */
+bool aef_peer_proved(const SSL *ssl, const char *token,
+                     const struct aef_info *info);
 /* To be closed: its PSK is over, or its invoker has been revoked. */
 bool aef_peer_gone(const SSL *ssl, void *aef);
 
@@ -148,6 +164,8 @@ struct aef_info {
     json_t *issuers;          /* [{ccfId, jwks}]: who may sign its tokens */
 };
 
+/* One more reference, returned, and one less. */
+struct aef_info *aef_info_hold(const struct aef_info *info);
 void aef_info_put(struct aef_info *info);
 
 /* Exactly once; info is NULL if the CCF can't be asked.  Borrowed. */
@@ -239,6 +257,7 @@ struct aef_call {
     const char *ccf_id; /* of this AEF */
     const char *aef_id, *api_name;
     bool vouched; /* that CCF says the token is good: don't ask its key */
+    bool proved;  /* aef_peer_proved() */
     time_t now;
     time_t denied_until;        /* aef_denied_until() */
     X509 *cert;                 /* the peer's, or NULL */

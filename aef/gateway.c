@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service listener: decide each call, pass it on, and hide what is
- * behind.  Header fields go through lists of what may, in both directions.
+ * The service listener: each call is decided by itself, and then passed on or
+ * refused.
  */
 #include "aef.h"
 
@@ -13,58 +13,19 @@
 #include <string.h>
 #include <strings.h>
 
-#define SILENCE_MS  30000L
-#define UNSENT_MAX  (256 * 1024)
-#define URL_MAX_LEN 8192
-
-static const char *const fields_in[] = {
-    "Accept",
-    "Accept-Encoding",
-    "Accept-Language",
-    "Content-Encoding",
-    "Content-Language",
-    "If-Match",
-    "If-Modified-Since",
-    "If-None-Match",
-    "If-Range",
-    "If-Unmodified-Since",
-    "Range",
-};
-#define N_FIELDS_IN (sizeof(fields_in) / sizeof(fields_in[0]))
-
-static const char *const fields_out[] = {
-    "Accept-Ranges",
-    "Allow",
-    "Cache-Control",
-    "Content-Disposition",
-    "Content-Encoding",
-    "Content-Language",
-    "Content-Range",
-    "Content-Type",
-    "ETag",
-    "Expires",
-    "Last-Modified",
-    "Retry-After",
-    "Vary",
-};
-
-struct passage {
+/* A call, until it is decided. */
+struct claim {
     struct capif_req *req;
     struct aef_worker *w;
     const struct aef_api *api;
     enum { BY_TOKEN, BY_PSK, BY_CERTIFICATE } how;
     struct capif_identity who; /* the invoker */
     struct capif_jws jws;      /* BY_TOKEN */
-    struct capif_transfer *transfer;
-    int status; /* the backend's; 0: none yet */
-    bool started;
-    bool asked;               /* the CCF, anew */
-    unsigned long long known; /* aef_denied_count() of what this rests on */
-    bool too_long;            /* the body */
-    size_t taken;             /* octets of it */
+    bool asked;                /* the CCF, anew */
+    unsigned long long known;  /* aef_denied_count() of what this rests on */
 };
 
-static void passage_free(struct passage *p)
+static void claim_free(struct claim *p)
 {
     capif_jws_clear(&p->jws);
     free(p);
@@ -83,7 +44,7 @@ static void challenge(struct capif_req *req, const struct aef_refusal *no)
     capif_reply_problem(req, no->status, NULL, no->why);
 }
 
-/* ---- the way there ---- */
+/* ---- what is called ---- */
 
 /* What a backend might take for another path than we do. */
 static bool path_safe(const char *path)
@@ -123,184 +84,7 @@ static const struct aef_api *api_find(const struct aef *aef, const char *path)
     return best;
 }
 
-/* ---- the way back ---- */
-
-/*
- * A backend's own address in Location becomes this API's place here; any
- * other is dropped.
- */
-static void pass_location(struct passage *p, const char *location)
-{
-    const char *backend = p->api->backend;
-    const char *path = strchr(backend + strlen("http://"), '/');
-    char text[2048];
-    size_t len = strlen(backend);
-
-    if (strncmp(location, backend, len) != 0) {
-        backend = path != NULL ? path : "";
-        len = strlen(backend);
-        if (location[0] != '/' || location[1] == '/'
-            || strncmp(location, backend, len) != 0)
-            return;
-    }
-    if (strchr("/?", location[len]) == NULL)
-        return;
-    snprintf(text, sizeof(text), "%s%s", p->api->prefix, location + len);
-    capif_req_set_header(p->req, "Location", text);
-}
-
-static void on_head(struct capif_transfer *t, int status, void *arg)
-{
-    struct passage *p = arg;
-    const char *value;
-    long long len = -1;
-
-    p->status = status;
-    if (status >= 500) /* the backend's troubles stay behind */
-        return;
-    for (size_t i = 0; i < sizeof(fields_out) / sizeof(fields_out[0]); i++)
-        if ((value = capif_transfer_header(t, fields_out[i])) != NULL)
-            capif_req_set_header(p->req, fields_out[i], value);
-    if ((value = capif_transfer_header(t, "Location")) != NULL)
-        pass_location(p, value);
-    if ((value = capif_transfer_header(t, "Content-Length")) != NULL)
-        len = strtoll(value, NULL, 10);
-    p->started = true;
-    capif_reply_start(p->req, status, len);
-}
-
-static void on_drained(void *arg)
-{
-    struct passage *p = arg;
-
-    if (p->transfer != NULL)
-        capif_transfer_resume(p->transfer);
-}
-
-static bool on_data(struct capif_transfer *t, const uint8_t *data, size_t len,
-                    void *arg)
-{
-    struct passage *p = arg;
-
-    (void)t;
-    if (!p->started)
-        return true; /* an error's body, not passed on */
-    if (capif_reply_chunk(p->req, data, len) <= UNSENT_MAX)
-        return true;
-    capif_reply_on_drained(p->req, on_drained, p);
-    return false;
-}
-
-static void on_done(const struct capif_answer *a, void *arg)
-{
-    struct passage *p = arg;
-    struct capif_req *req = p->req;
-
-    p->transfer = NULL;
-    capif_req_on_gone(req, NULL, NULL);
-    capif_reply_on_drained(req, NULL, NULL);
-    capif_req_on_body(req, NULL, NULL);
-    if (a->status == 0 && !p->too_long)
-        capif_log("backend-failed", "api", p->api->name, "why", a->error, NULL);
-    if (p->started) {
-        capif_reply_end(req, a->status != 0);
-    } else if (p->too_long) {
-        capif_reply_problem(req, 413, NULL, "the body is too large");
-    } else if (p->status == 503) {
-        capif_req_set_header(req, "Retry-After", "5");
-        capif_reply_problem(req, 503, NULL, "the API is not available");
-    } else if (a->status == 0 && a->timed_out) {
-        capif_reply_problem(req, 504, NULL, "the API does not answer");
-    } else {
-        capif_reply_problem(req, 502, NULL, "the API failed");
-    }
-    passage_free(p);
-}
-
-static void on_gone(void *arg)
-{
-    struct passage *p = arg;
-
-    capif_transfer_cancel(p->transfer);
-    capif_reply_end(p->req, false);
-    passage_free(p);
-}
-
-/* ---- the body, on its way there ---- */
-
-static size_t read_body(void *out, size_t max, void *arg)
-{
-    struct passage *p = arg;
-    size_t n = capif_req_take(p->req, out, max);
-
-    p->taken += n;
-    p->too_long = p->taken > p->w->aef->body_max;
-    if (p->too_long)
-        return CAPIF_ABORT;
-    return n == 0 && !capif_req_complete(p->req) ? CAPIF_LATER : n;
-}
-
-static void on_body(void *arg)
-{
-    struct passage *p = arg;
-
-    if (p->transfer != NULL)
-        capif_transfer_more(p->transfer);
-}
-
-/* ---- passing on ---- */
-
-static void pass_on(struct passage *p)
-{
-    static const struct capif_stream stream = { on_head, on_data };
-    const char *target = capif_req_target(p->req), *value;
-    char url[URL_MAX_LEN], invoker[2 * CAPIF_CCF_ID_MAX + 32];
-    char lines[N_FIELDS_IN][512];
-    const char *headers[N_FIELDS_IN + 2] = { invoker };
-    struct capif_call call = { .method = capif_req_method(p->req),
-                               .url = url,
-                               .headers = headers,
-                               .timeout_ms = SILENCE_MS,
-                               .stream = &stream,
-                               .done = on_done,
-                               .arg = p };
-    const struct capif_upload upload = { read_body, capif_req_length(p->req) };
-    size_t n = 1;
-    int len;
-
-    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s",
-             p->who.ccf_id, p->who.id);
-    for (size_t i = 0; i < N_FIELDS_IN; i++) {
-        value = capif_req_header(p->req, fields_in[i]);
-        if (value == NULL)
-            continue;
-        len = snprintf(lines[n - 1], sizeof(lines[0]), "%s: %s", fields_in[i],
-                       value);
-        if (len > 0 && (size_t)len < sizeof(lines[0])) {
-            headers[n] = lines[n - 1];
-            n++;
-        }
-    }
-    len = snprintf(url, sizeof(url), "%s%s", p->api->backend,
-                   target + strlen(p->api->prefix));
-    if (len < 0 || (size_t)len >= sizeof(url)) {
-        capif_reply_problem(p->req, 414, NULL, "the URI is too long");
-        passage_free(p);
-        return;
-    }
-    call.content_type = capif_req_header(p->req, "Content-Type");
-    if (upload.len != 0)
-        call.upload = &upload;
-    p->transfer = capif_client_send(p->w->client, &call);
-    if (p->transfer == NULL) {
-        capif_reply_internal(p->req, "out-of-memory");
-        passage_free(p);
-        return;
-    }
-    capif_req_on_gone(p->req, on_gone, p);
-    if (call.upload != NULL)
-        capif_req_on_body(p->req, on_body, p);
-}
+/* ---- who calls ---- */
 
 static const char *const methods[] = {
     [BY_TOKEN] = "OAUTH",
@@ -309,7 +93,7 @@ static const char *const methods[] = {
 };
 
 /* TLS-PSK: the key is still good, and for this interface. */
-static bool psk_ok(const struct passage *p, const struct aef_psk *psk,
+static bool psk_ok(const struct claim *p, const struct aef_psk *psk,
                    const struct aef_info *info, struct aef_refusal *no)
 {
     *no = (struct aef_refusal){ 401, "invalid_token",
@@ -321,14 +105,14 @@ static bool psk_ok(const struct passage *p, const struct aef_psk *psk,
 }
 
 /* Is the CCF asked about the token? */
-static bool introspects(const struct passage *p)
+static bool introspects(const struct claim *p)
 {
     return p->how == BY_TOKEN
            && strcmp(p->w->aef->token_check, "introspect") == 0;
 }
 
 /* May this call pass, by what its connection or token proves? */
-static bool authenticated(const struct passage *p, SSL *ssl,
+static bool authenticated(const struct claim *p, SSL *ssl,
                           const struct aef_info *info, struct aef_refusal *no)
 {
     const struct aef_call call = {
@@ -341,12 +125,15 @@ static bool authenticated(const struct passage *p, SSL *ssl,
                                          p->who.id, p->api->name, time(NULL)),
         .cert = SSL_get0_peer_certificate(ssl),
         .untrusted = SSL_get_peer_cert_chain(ssl),
+        .proved = aef_peer_proved(ssl, p->jws.text, info),
     };
 
     switch (p->how) {
     case BY_TOKEN:
         if (!aef_token_check(&p->jws, info, &call, no))
             return false;
+        if (!call.proved)
+            aef_peer_prove(ssl, p->jws.text, info);
         aef_peer_note(ssl, &p->who);
         return true;
     case BY_PSK:
@@ -355,13 +142,18 @@ static bool authenticated(const struct passage *p, SSL *ssl,
         *no = (struct aef_refusal){ 401, "invalid_token",
                                     "the certificate is not an invoker's "
                                     "that is known here" };
-        return call.cert != NULL && info->known
-               && aef_certificate_is(call.cert, call.untrusted, info);
+        if (call.proved)
+            return true;
+        if (call.cert == NULL || !info->known
+            || !aef_certificate_is(call.cert, call.untrusted, info))
+            return false;
+        aef_peer_prove(ssl, NULL, info);
+        return true;
     }
     return false;
 }
 
-static void no_ccf(struct passage *p)
+static void no_ccf(struct claim *p)
 {
     capif_req_set_header(p->req, "Retry-After", "5");
     capif_reply_problem(p->req, 503, NULL, "the CCF does not answer");
@@ -375,7 +167,7 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
                                                  "the token" };
     static const struct aef_refusal revoked = { 401, "invalid_token",
                                                 "revoked meanwhile" };
-    struct passage *p = arg;
+    struct claim *p = arg;
 
     if (capif_req_ssl(p->req) == NULL) {
         capif_reply_end(p->req, false);
@@ -387,23 +179,23 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
                                 p->api->name, p->known)) {
         challenge(p->req, &revoked);
     } else {
-        pass_on(p);
-        return;
+        aef_pass_on(p->w, p->req, p->api, &p->who);
     }
-    passage_free(p);
+    claim_free(p);
 }
 
 /*
  * Keys and certificates of another domain's CCF change: is this by one that is
  * newer than what we know of it?  Then ask, but once a second at most.
  */
-static bool outdated(const struct passage *p, SSL *ssl,
+static bool outdated(const struct claim *p, SSL *ssl,
                      const struct aef_info *info)
 {
     X509 *cert = SSL_get0_peer_certificate(ssl);
     bool known = cert == NULL;
 
     if (p->asked || !info->known || p->how == BY_PSK
+        || aef_peer_proved(ssl, p->jws.text, info)
         || time(NULL) + (time_t)p->w->aef->info_seconds <= info->expires)
         return false;
     for (int i = 0; !known && i < sk_X509_num(info->anchors); i++)
@@ -415,7 +207,7 @@ static bool outdated(const struct passage *p, SSL *ssl,
 
 static void on_info(const struct aef_info *info, void *arg)
 {
-    struct passage *p = arg;
+    struct claim *p = arg;
     SSL *ssl = capif_req_ssl(p->req);
     struct aef_refusal no;
     const char *method;
@@ -440,17 +232,16 @@ static void on_info(const struct aef_info *info, void *arg)
         aef_verdict_get(p->w, &p->who, p->jws.text, on_verdict, p);
         return;
     } else {
-        pass_on(p);
-        return;
+        aef_pass_on(p->w, p->req, p->api, &p->who);
     }
-    passage_free(p);
+    claim_free(p);
 }
 
 /*
  * By what the invoker authenticates, and as whom it does, not yet believed:
  * a token if there is one, else the connection's PSK, else its certificate.
  */
-static bool claimant(struct passage *p, struct capif_identity *who)
+static bool claimant(struct claim *p, struct capif_identity *who)
 {
     SSL *ssl = capif_req_ssl(p->req);
     const char *text = capif_req_bearer(p->req), *ccf_id, *invoker_id;
@@ -484,7 +275,7 @@ void aef_serve(struct capif_req *req, void *app)
     struct aef_worker *w = app;
     const char *target = capif_req_target(req);
     const struct aef_api *api;
-    struct passage *p;
+    struct claim *p;
 
     if (target[0] != '/' || !path_safe(target)) {
         capif_reply_problem(req, 400, NULL, "the path is refused");
@@ -509,10 +300,10 @@ void aef_serve(struct capif_req *req, void *app)
             capif_req_set_header(req, "WWW-Authenticate", "Bearer");
             capif_reply_problem(req, 401, NULL, "an access token is needed");
         }
-        passage_free(p);
+        claim_free(p);
     } else if (api == NULL) {
         capif_reply_problem(req, 404, NULL, "no such API");
-        passage_free(p);
+        claim_free(p);
     } else {
         aef_info_get(w, p->who.ccf_id, p->who.id, false, on_info, p);
     }

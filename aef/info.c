@@ -41,6 +41,14 @@ struct aef_fetch {
     struct waiter *waiters;
 };
 
+struct aef_info *aef_info_hold(const struct aef_info *info)
+{
+    struct aef_info *held = (struct aef_info *)(uintptr_t)info;
+
+    atomic_fetch_add(&held->refs, 1);
+    return held;
+}
+
 void aef_info_put(struct aef_info *info)
 {
     if (info == NULL || atomic_fetch_sub(&info->refs, 1) != 1)
@@ -232,8 +240,7 @@ static struct aef_info *cache_find(const struct aef *aef, const char *ccf_id,
     pthread_mutex_lock(&cache->lock);
     slot = slot_locked(cache, ccf_id, invoker_id);
     if (slot != NULL && (*slot)->expires > time(NULL)) {
-        info = *slot;
-        atomic_fetch_add(&info->refs, 1);
+        info = aef_info_hold(*slot);
     }
     pthread_mutex_unlock(&cache->lock);
     if (info != NULL
@@ -250,7 +257,7 @@ static void cache_add(struct aef_cache *cache, struct aef_info *info)
 {
     struct aef_info **slot, *old;
 
-    atomic_fetch_add(&info->refs, 1);
+    info = aef_info_hold(info);
     pthread_mutex_lock(&cache->lock);
     slot = slot_locked(cache, info->ccf_id, info->invoker_id);
     if (slot == NULL) {

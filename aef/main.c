@@ -7,13 +7,15 @@
 #include "log.h"
 #include "run.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define IDLE_SECONDS    30
 #define CONNECTIONS_MAX 4096
-#define TICK_US         500000 /* who was revoked has a second (design 10) */
+#define TRIM_OCTETS     (4 << 20) /* that the heap may keep free */
+#define TICK_US         500000    /* who was revoked has a second (design 10) */
 
 static void worker_stop(void *state)
 {
@@ -90,6 +92,9 @@ int main(int argc, char **argv)
         return argc == 2 && strcmp(argv[1], "--help") == 0 ? EXIT_SUCCESS : 2;
     }
     capif_harden();
+    /* Or the buffers of each large answer go back to the kernel, to come again.
+     */
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_OCTETS);
     if (aef_load(&aef, argv[1]))
         status = capif_run(aef.workers, &ops, &aef);
     aef_unload(&aef);

@@ -15,6 +15,8 @@ struct peer {
     bool cert_read;
     struct capif_identity cert;  /* whose it says to be */
     struct capif_identity token; /* of the last one that was good */
+    struct aef_info *proved_by;  /* NULL: nothing is proved */
+    char proof[44];              /* the token's SHA-256; "": no token */
 };
 
 static int peer_index = -1;
@@ -28,6 +30,8 @@ static void peer_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
     (void)idx;
     (void)argl;
     (void)argp;
+    if (ptr != NULL)
+        aef_info_put(((struct peer *)ptr)->proved_by);
     free(ptr);
 }
 
@@ -68,6 +72,37 @@ void aef_peer_note(SSL *ssl, const struct capif_identity *who)
 
     if (p != NULL)
         p->token = *who;
+}
+
+static bool proof_of(const char *token, char out[44])
+{
+    out[0] = '\0';
+    return token == NULL || capif_sha256_b64url(token, strlen(token), out);
+}
+
+void aef_peer_prove(SSL *ssl, const char *token, const struct aef_info *info)
+{
+    struct peer *p = SSL_get_ex_data(ssl, peer_index);
+
+    if (p == NULL)
+        return;
+    aef_info_put(p->proved_by);
+    p->proved_by = NULL;
+    if (proof_of(token, p->proof))
+        p->proved_by = aef_info_hold(info);
+}
+
+bool aef_peer_proved(const SSL *ssl, const char *token,
+                     const struct aef_info *info)
+{
+    const struct peer *p = SSL_get_ex_data(ssl, peer_index);
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+    char proof[44];
+
+    return p != NULL && p->proved_by == info && proof_of(token, proof)
+           && strcmp(proof, p->proof) == 0
+           && (cert == NULL
+               || X509_cmp_current_time(X509_get0_notAfter(cert)) > 0);
 }
 
 static bool gone(const struct aef *aef, const struct capif_identity *who,

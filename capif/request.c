@@ -15,6 +15,7 @@
 #include <time.h>
 
 #define FORM_TYPE "application/x-www-form-urlencoded"
+#define HEAD_ROOM 4096
 
 struct capif_req *capif_req_new(struct capif_conn *c)
 {
@@ -302,9 +303,12 @@ static void put_head(struct capif_req *req, int status, int64_t len)
     req->chunked = len < 0 && !req->bodiless && !req->head.old;
     strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT",
              gmtime_r(&now, &tm));
+    /* In one piece, and with it a short body: one TLS record, one write. */
+    (void)evbuffer_expand(out, HEAD_ROOM);
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status,
                         capif_reason(status), date);
-    evbuffer_add_buffer(out, req->fields);
+    (void)evbuffer_add(out, evbuffer_pullup(req->fields, -1),
+                       evbuffer_get_length(req->fields));
     if (len >= 0 && status != 204)
         evbuffer_add_printf(out, "Content-Length: %lld\r\n", (long long)len);
     if (req->chunked)

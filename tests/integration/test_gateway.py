@@ -414,5 +414,39 @@ class Requests(unittest.TestCase):
                              ['%s/%s' % (d.a.id, one.id)])
 
 
+
+class OneConnection(unittest.TestCase):
+    """What was proved on a connection is proved there, and of that alone."""
+
+    def setUp(self):
+        back.gives()
+        self.conn = domains.Https(d.aef_name, d.service, d.b.ca, one)
+
+    def tearDown(self):
+        self.conn.close()
+
+    def ask(self, text):
+        self.conn.request('GET', PATH, headers={
+            'Authorization': 'Bearer ' + text})
+        return domains.Answer(self.conn.getresponse()).status
+
+    def test_another_token_has_to_prove_itself(self):
+        other = d.a.onboard().negotiate().token()
+        at = token.rindex('.') + 20
+        forged = token[:at] + ('A' if token[at] != 'A' else 'B') \
+            + token[at + 1:]
+        for text, status in ((token, 200), (token, 200), (forged, 401),
+                             (token, 200), (other, 401), (token, 200),
+                             (one.token(), 200)):
+            self.assertEqual(self.ask(text), status)
+
+    def test_without_it_the_certificate_proves_nothing_here(self):
+        self.assertEqual(self.ask(token), 200)
+        self.conn.request('GET', PATH)
+        a = domains.Answer(self.conn.getresponse())
+        self.assertEqual(a.json().get('cause'), 'WRONG_SECURITY_METHOD', a)
+        self.assertEqual(self.ask(token), 200)
+
+
 if __name__ == '__main__':
     domains.main()

@@ -8,7 +8,8 @@ import time
 
 import domains
 import psk as P
-from domains import API, run
+from domains import API, PATH, run
+from test_authorization import certificate
 
 
 def setUpModule():
@@ -21,7 +22,35 @@ def tearDownModule():
     d.stop()
 
 
-class Pki(P.Case):
+class Base(P.Case):
+    def pki(self):
+        who = d.a.onboard()
+        a = who.put(who.wish(who.discover()[API], methods=['PKI']))
+        self.assertEqual(a.status, 201, a)
+        return who
+
+    def san(self, who):
+        return 'URI:urn:capif:%s:invoker:%s' % (d.a.id, who.id)
+
+
+class Kept(Base):
+    """While what the CCF said is good for a minute."""
+
+    def test_certificate_that_ends_while_the_connection_lasts(self):
+        who = self.pki()
+        soon = [time.strftime('%Y%m%d%H%M%SZ', time.gmtime(time.time() + t))
+                for t in (-60, 4)]
+        conn = domains.Https(d.aef_name, d.service, d.b.ca,
+                             certificate(d.a, self.san(who), *soon))
+        for wait, status in ((0, 200), (0, 200), (5, 401)):
+            time.sleep(wait)  # in real time
+            conn.request('GET', PATH)
+            a = domains.Answer(conn.getresponse())
+            self.assertEqual(a.status, status, a)
+        conn.close()
+
+
+class Pki(Base):
     """Mutual TLS under the other domain's root (OQ-17)."""
 
     @classmethod
@@ -32,12 +61,6 @@ class Pki(P.Case):
     @classmethod
     def tearDownClass(cls):
         cls.undo()
-
-    def pki(self):
-        who = d.a.onboard()
-        a = who.put(who.wish(who.discover()[API], methods=['PKI']))
-        self.assertEqual(a.status, 201, a)
-        return who
 
     def no(self, a):
         self.assertEqual(a.status, 401, a)
@@ -56,9 +79,6 @@ class Pki(P.Case):
     def test_invoker_without_a_context(self):
         self.no(d.a.onboard().call(None))
         self.no(d.b.onboard().call(None))
-
-    def san(self, who):
-        return 'URI:urn:capif:%s:invoker:%s' % (d.a.id, who.id)
 
     def test_domain_b_s_ca_says_that_it_is_domain_a_s_invoker(self):
         who = self.pki()

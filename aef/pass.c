@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Passing a call on to its backend, and hiding what is behind.  Header fields
+ * go through lists of what may, in both directions.
+ */
+#include "aef.h"
+
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SILENCE_MS  30000L
+#define UNSENT_MAX  (256 * 1024)
+#define URL_MAX_LEN 8192
+
+static const char *const fields_in[] = {
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Content-Encoding",
+    "Content-Language",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Range",
+};
+#define N_FIELDS_IN (sizeof(fields_in) / sizeof(fields_in[0]))
+
+static const char *const fields_out[] = {
+    "Accept-Ranges",
+    "Allow",
+    "Cache-Control",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Range",
+    "Content-Type",
+    "ETag",
+    "Expires",
+    "Last-Modified",
+    "Retry-After",
+    "Vary",
+};
+
+struct passage {
+    struct capif_req *req;
+    struct aef_worker *w;
+    const struct aef_api *api;
+    struct capif_transfer *transfer;
+    int status; /* the backend's; 0: none yet */
+    bool started;
+    bool too_long; /* the body */
+    size_t taken;  /* octets of it */
+};
+
+/* ---- the way back ---- */
+
+/*
+ * A backend's own address in Location becomes this API's place here; any
+ * other is dropped.
+ */
+static void pass_location(struct passage *p, const char *location)
+{
+    const char *backend = p->api->backend;
+    const char *path = strchr(backend + strlen("http://"), '/');
+    char text[2048];
+    size_t len = strlen(backend);
+
+    if (strncmp(location, backend, len) != 0) {
+        backend = path != NULL ? path : "";
+        len = strlen(backend);
+        if (location[0] != '/' || location[1] == '/'
+            || strncmp(location, backend, len) != 0)
+            return;
+    }
+    if (strchr("/?", location[len]) == NULL)
+        return;
+    snprintf(text, sizeof(text), "%s%s", p->api->prefix, location + len);
+    capif_req_set_header(p->req, "Location", text);
+}
+
+static void on_head(struct capif_transfer *t, int status, void *arg)
+{
+    struct passage *p = arg;
+    const char *value;
+    long long len = -1;
+
+    p->status = status;
+    if (status >= 500) /* the backend's troubles stay behind */
+        return;
+    for (size_t i = 0; i < sizeof(fields_out) / sizeof(fields_out[0]); i++)
+        if ((value = capif_transfer_header(t, fields_out[i])) != NULL)
+            capif_req_set_header(p->req, fields_out[i], value);
+    if ((value = capif_transfer_header(t, "Location")) != NULL)
+        pass_location(p, value);
+    if ((value = capif_transfer_header(t, "Content-Length")) != NULL)
+        len = strtoll(value, NULL, 10);
+    p->started = true;
+    capif_reply_start(p->req, status, len);
+}
+
+static void on_drained(void *arg)
+{
+    struct passage *p = arg;
+
+    if (p->transfer != NULL)
+        capif_transfer_resume(p->transfer);
+}
+
+static bool on_data(struct capif_transfer *t, const uint8_t *data, size_t len,
+                    void *arg)
+{
+    struct passage *p = arg;
+
+    (void)t;
+    if (!p->started)
+        return true; /* an error's body, not passed on */
+    if (capif_reply_chunk(p->req, data, len) <= UNSENT_MAX)
+        return true;
+    capif_reply_on_drained(p->req, on_drained, p);
+    return false;
+}
+
+static void on_done(const struct capif_answer *a, void *arg)
+{
+    struct passage *p = arg;
+    struct capif_req *req = p->req;
+
+    p->transfer = NULL;
+    capif_req_on_gone(req, NULL, NULL);
+    capif_reply_on_drained(req, NULL, NULL);
+    capif_req_on_body(req, NULL, NULL);
+    if (a->status == 0 && !p->too_long)
+        capif_log("backend-failed", "api", p->api->name, "why", a->error, NULL);
+    if (p->started) {
+        capif_reply_end(req, a->status != 0);
+    } else if (p->too_long) {
+        capif_reply_problem(req, 413, NULL, "the body is too large");
+    } else if (p->status == 503) {
+        capif_req_set_header(req, "Retry-After", "5");
+        capif_reply_problem(req, 503, NULL, "the API is not available");
+    } else if (a->status == 0 && a->timed_out) {
+        capif_reply_problem(req, 504, NULL, "the API does not answer");
+    } else {
+        capif_reply_problem(req, 502, NULL, "the API failed");
+    }
+    free(p);
+}
+
+static void on_gone(void *arg)
+{
+    struct passage *p = arg;
+
+    capif_transfer_cancel(p->transfer);
+    capif_reply_end(p->req, false);
+    free(p);
+}
+
+/* ---- the body, on its way there ---- */
+
+static size_t read_body(void *out, size_t max, void *arg)
+{
+    struct passage *p = arg;
+    size_t n = capif_req_take(p->req, out, max);
+
+    p->taken += n;
+    p->too_long = p->taken > p->w->aef->body_max;
+    if (p->too_long)
+        return CAPIF_ABORT;
+    return n == 0 && !capif_req_complete(p->req) ? CAPIF_LATER : n;
+}
+
+static void on_body(void *arg)
+{
+    struct passage *p = arg;
+
+    if (p->transfer != NULL)
+        capif_transfer_more(p->transfer);
+}
+
+/* ---- passing on ---- */
+
+static void pass_on(struct passage *p, const struct capif_identity *who)
+{
+    static const struct capif_stream stream = { on_head, on_data };
+    const char *target = capif_req_target(p->req), *value;
+    char url[URL_MAX_LEN], invoker[2 * CAPIF_CCF_ID_MAX + 32];
+    char lines[N_FIELDS_IN][512];
+    const char *headers[N_FIELDS_IN + 2] = { invoker };
+    struct capif_call call = { .method = capif_req_method(p->req),
+                               .url = url,
+                               .headers = headers,
+                               .timeout_ms = SILENCE_MS,
+                               .stream = &stream,
+                               .done = on_done,
+                               .arg = p };
+    const struct capif_upload upload = { read_body, capif_req_length(p->req) };
+    size_t n = 1;
+    int len;
+
+    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s", who->ccf_id,
+             who->id);
+    for (size_t i = 0; i < N_FIELDS_IN; i++) {
+        value = capif_req_header(p->req, fields_in[i]);
+        if (value == NULL)
+            continue;
+        len = snprintf(lines[n - 1], sizeof(lines[0]), "%s: %s", fields_in[i],
+                       value);
+        if (len > 0 && (size_t)len < sizeof(lines[0])) {
+            headers[n] = lines[n - 1];
+            n++;
+        }
+    }
+    len = snprintf(url, sizeof(url), "%s%s", p->api->backend,
+                   target + strlen(p->api->prefix));
+    if (len < 0 || (size_t)len >= sizeof(url)) {
+        capif_reply_problem(p->req, 414, NULL, "the URI is too long");
+        free(p);
+        return;
+    }
+    call.content_type = capif_req_header(p->req, "Content-Type");
+    if (upload.len != 0)
+        call.upload = &upload;
+    p->transfer = capif_client_send(p->w->client, &call);
+    if (p->transfer == NULL) {
+        capif_reply_internal(p->req, "out-of-memory");
+        free(p);
+        return;
+    }
+    capif_req_on_gone(p->req, on_gone, p);
+    if (call.upload != NULL)
+        capif_req_on_body(p->req, on_body, p);
+}
+
+void aef_pass_on(struct aef_worker *w, struct capif_req *req,
+                 const struct aef_api *api, const struct capif_identity *who)
+{
+    struct passage *p = calloc(1, sizeof(*p));
+
+    if (p == NULL) {
+        capif_reply_internal(req, "out-of-memory");
+        return;
+    }
+    p->req = req;
+    p->w = w;
+    p->api = api;
+    pass_on(p, who);
+}
