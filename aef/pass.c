@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define SILENCE_MS  30000L
 #define UNSENT_MAX  (256 * 1024)
@@ -83,9 +84,27 @@ static void pass_location(struct passage *p, const char *location)
     capif_req_set_header(p->req, "Location", text);
 }
 
+/* What an API says of an error; servers say who they are. */
+static bool is_structured(const char *type)
+{
+    const size_t len = type != NULL ? strcspn(type, "; \t") : 0;
+
+    return (len == 16 && strncasecmp(type, "application/json", len) == 0)
+           || (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0)
+           || (len > 4 && strncasecmp(type + len - 4, "+xml", 4) == 0);
+}
+
+/* Is it the answer's content that comes from behind, or just the status? */
+static bool has_content(struct capif_transfer *t, int status)
+{
+    return status < 300 || status == 304
+           || is_structured(capif_transfer_header(t, "Content-Type"));
+}
+
 static void on_head(struct capif_transfer *t, int status, void *arg)
 {
     struct passage *p = arg;
+    const bool content = has_content(t, status);
     const char *value;
     long long len = -1;
 
@@ -93,10 +112,13 @@ static void on_head(struct capif_transfer *t, int status, void *arg)
     if (status >= 500) /* the backend's troubles stay behind */
         return;
     for (size_t i = 0; i < sizeof(fields_out) / sizeof(fields_out[0]); i++)
-        if ((value = capif_transfer_header(t, fields_out[i])) != NULL)
+        if ((content || strncmp(fields_out[i], "Content-", 8) != 0)
+            && (value = capif_transfer_header(t, fields_out[i])) != NULL)
             capif_req_set_header(p->req, fields_out[i], value);
     if ((value = capif_transfer_header(t, "Location")) != NULL)
         pass_location(p, value);
+    if (!content)
+        return;
     if ((value = capif_transfer_header(t, "Content-Length")) != NULL)
         len = strtoll(value, NULL, 10);
     p->started = true;
@@ -118,7 +140,7 @@ static bool on_data(struct capif_transfer *t, const uint8_t *data, size_t len,
 
     (void)t;
     if (!p->started)
-        return true; /* an error's body, not passed on */
+        return true; /* not passed on */
     if (capif_reply_chunk(p->req, data, len) <= UNSENT_MAX)
         return true;
     capif_reply_on_drained(p->req, on_drained, p);
@@ -140,6 +162,10 @@ static void on_done(const struct capif_answer *a, void *arg)
         capif_reply_end(req, a->status != 0);
     } else if (p->too_long) {
         capif_reply_problem(req, 413, NULL, "the body is too large");
+    } else if (a->status >= 300 && a->status < 400) {
+        capif_reply_empty(req, a->status);
+    } else if (a->status >= 400 && a->status < 500) {
+        capif_reply_problem(req, a->status, NULL, "the API refuses it");
     } else if (p->status == 503) {
         capif_req_set_header(req, "Retry-After", "5");
         capif_reply_problem(req, 503, NULL, "the API is not available");

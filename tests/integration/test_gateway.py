@@ -61,6 +61,19 @@ class Answers(unittest.TestCase):
             self.assertEqual(a.status, status)
             self.assertIn(b'no such subscription', a.body)
 
+    def test_content_of_errors_that_is_not_the_api_s_is_not_passed_on(self):
+        for kind, passes in (('application/json', True), ('text/html', False),
+                             ('application/vnd.x+json; v=1', True),
+                             ('application/problem+xml', True),
+                             ('application/jsonp', False), (None, False)):
+            back.gives(409, [('Content-Type', kind)] if kind else [],
+                       b'not Backend')
+            a = call()
+            self.assertEqual(a.status, 409)
+            self.assertEqual(b'not Backend' in a.body, passes, kind)
+            self.assertEqual(a.headers['Content-Type'],
+                             kind if passes else 'application/problem+json')
+
     def test_answers_without_a_body(self):
         for status in (204, 304):
             back.gives(status, [('ETag', '"7"')], b'')
