@@ -130,14 +130,21 @@ bool aef_peers_watch(SSL_CTX *ctx, struct aef *aef);
 /* It came with a good token of that invoker. */
 void aef_peer_note(SSL *ssl, const struct capif_identity *who);
 /*
- * Once for each connection and what the CCF said of its invoker: that the
- * token, or (NULL) the certificate alone, is by whom it says.  Whether it is
- * good for a call is for each call to see.
+ * Once for each connection and what the CCF said of its invoker: that a token,
+ * or, with jws NULL and hash "", the certificate alone, is by whom it says.
+ * Whether it is good for a call is for each call to see.  The hash is
+ * capif_sha256_b64url() of the token, of which only the claims are kept.
  */
-void aef_peer_prove(SSL *ssl, const char *token, const struct aef_info *info);
+void aef_peer_prove(SSL *ssl, const char *hash, const struct capif_jws *jws,
+                    const struct aef_info *info);
 /* Was it, and is the certificate not over since? */
-bool aef_peer_proved(const SSL *ssl, const char *token,
+bool aef_peer_proved(const SSL *ssl, const char *hash,
                      const struct aef_info *info);
+/*
+ * The token of that hash, if it is the one that was proved last: without its
+ * text and signature, and the caller's to clear.
+ */
+bool aef_peer_token(const SSL *ssl, const char *hash, struct capif_jws *out);
 /* To be closed: its PSK is over, or its invoker has been revoked. */
 bool aef_peer_gone(const SSL *ssl, void *aef);
 

@@ -21,6 +21,8 @@ struct claim {
     enum { BY_TOKEN, BY_PSK, BY_CERTIFICATE } how;
     struct capif_identity who; /* the invoker */
     struct capif_jws jws;      /* BY_TOKEN */
+    char hash[44];             /* of the token; "": none */
+    bool proved;               /* aef_peer_proved() */
     bool asked;                /* the CCF, anew */
     unsigned long long known;  /* aef_denied_count() of what this rests on */
 };
@@ -125,7 +127,7 @@ static bool authenticated(const struct claim *p, SSL *ssl,
                                          p->who.id, p->api->name, time(NULL)),
         .cert = SSL_get0_peer_certificate(ssl),
         .untrusted = SSL_get_peer_cert_chain(ssl),
-        .proved = aef_peer_proved(ssl, p->jws.text, info),
+        .proved = p->proved,
     };
 
     switch (p->how) {
@@ -133,7 +135,7 @@ static bool authenticated(const struct claim *p, SSL *ssl,
         if (!aef_token_check(&p->jws, info, &call, no))
             return false;
         if (!call.proved)
-            aef_peer_prove(ssl, p->jws.text, info);
+            aef_peer_prove(ssl, p->hash, &p->jws, info);
         aef_peer_note(ssl, &p->who);
         return true;
     case BY_PSK:
@@ -147,7 +149,7 @@ static bool authenticated(const struct claim *p, SSL *ssl,
         if (call.cert == NULL || !info->known
             || !aef_certificate_is(call.cert, call.untrusted, info))
             return false;
-        aef_peer_prove(ssl, NULL, info);
+        aef_peer_prove(ssl, p->hash, NULL, info);
         return true;
     }
     return false;
@@ -194,8 +196,7 @@ static bool outdated(const struct claim *p, SSL *ssl,
     X509 *cert = SSL_get0_peer_certificate(ssl);
     bool known = cert == NULL;
 
-    if (p->asked || !info->known || p->how == BY_PSK
-        || aef_peer_proved(ssl, p->jws.text, info)
+    if (p->asked || !info->known || p->how == BY_PSK || p->proved
         || time(NULL) + (time_t)p->w->aef->info_seconds <= info->expires)
         return false;
     for (int i = 0; !known && i < sk_X509_num(info->anchors); i++)
@@ -205,6 +206,15 @@ static bool outdated(const struct claim *p, SSL *ssl,
            || (p->how == BY_TOKEN && !aef_key_known(&p->jws, info->issuers));
 }
 
+/* What has to prove itself again needs its text and signature for that. */
+static bool is_whole(struct claim *p)
+{
+    if (p->how != BY_TOKEN || p->proved || p->jws.text != NULL)
+        return true;
+    capif_jws_clear(&p->jws);
+    return capif_jws_parse(capif_req_bearer(p->req), &p->jws) == NULL;
+}
+
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct claim *p = arg;
@@ -212,10 +222,14 @@ static void on_info(const struct aef_info *info, void *arg)
     struct aef_refusal no;
     const char *method;
 
+    if (ssl != NULL && info != NULL)
+        p->proved = aef_peer_proved(ssl, p->hash, info);
     if (ssl == NULL) {
         capif_reply_end(p->req, false);
     } else if (info == NULL) {
         no_ccf(p);
+    } else if (!is_whole(p)) {
+        capif_reply_internal(p->req, "out-of-memory");
     } else if (outdated(p, ssl, info)) {
         p->asked = true;
         aef_info_get(p->w, info->ccf_id, info->invoker_id, true, on_info, p);
@@ -229,7 +243,7 @@ static void on_info(const struct aef_info *info, void *arg)
         capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
     } else if (introspects(p)) {
         p->known = info->asked;
-        aef_verdict_get(p->w, &p->who, p->jws.text, on_verdict, p);
+        aef_verdict_get(p->w, &p->who, capif_req_bearer(p->req), on_verdict, p);
         return;
     } else {
         aef_pass_on(p->w, p->req, p->api, &p->who);
@@ -250,7 +264,9 @@ static bool claimant(struct claim *p, struct capif_identity *who)
 
     if (text != NULL) {
         p->how = BY_TOKEN;
-        if (capif_jws_parse(text, &p->jws) != NULL
+        if (!capif_sha256_b64url(text, strlen(text), p->hash)
+            || (!aef_peer_token(ssl, p->hash, &p->jws)
+                && capif_jws_parse(text, &p->jws) != NULL)
             || !aef_token_claimant(&p->jws, &ccf_id, &invoker_id))
             return false;
         strcpy(who->ccf_id, ccf_id);

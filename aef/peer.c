@@ -6,6 +6,7 @@
  */
 #include "aef.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,23 +17,33 @@ struct peer {
     struct capif_identity cert;  /* whose it says to be */
     struct capif_identity token; /* of the last one that was good */
     struct aef_info *proved_by;  /* NULL: nothing is proved */
-    char proof[44];              /* the token's SHA-256; "": no token */
+    char proof[44];              /* the token's hash; "": the certificate */
+    struct capif_jws proved;     /* the token; without text and signature */
 };
 
 static int peer_index = -1;
 static pthread_once_t peer_once = PTHREAD_ONCE_INIT;
 
+static void unprove(struct peer *p)
+{
+    aef_info_put(p->proved_by);
+    p->proved_by = NULL;
+    capif_jws_clear(&p->proved);
+}
+
 static void peer_freed(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
                        long argl, void *argp)
 {
+    struct peer *p = ptr;
+
     (void)parent;
     (void)ad;
     (void)idx;
     (void)argl;
     (void)argp;
-    if (ptr != NULL)
-        aef_info_put(((struct peer *)ptr)->proved_by);
-    free(ptr);
+    if (p != NULL)
+        unprove(p);
+    free(p);
 }
 
 static void make_peer_index(void)
@@ -74,35 +85,52 @@ void aef_peer_note(SSL *ssl, const struct capif_identity *who)
         p->token = *who;
 }
 
-static bool proof_of(const char *token, char out[44])
+/* Header and claims are never changed, so they can be shared. */
+static struct capif_jws share(const struct capif_jws *jws)
 {
-    out[0] = '\0';
-    return token == NULL || capif_sha256_b64url(token, strlen(token), out);
+    struct capif_jws out = *jws;
+
+    json_incref(out.header);
+    json_incref(out.claims);
+    out.text = NULL;
+    out.sig = NULL;
+    out.signed_len = out.sig_len = 0;
+    return out;
 }
 
-void aef_peer_prove(SSL *ssl, const char *token, const struct aef_info *info)
+void aef_peer_prove(SSL *ssl, const char *hash, const struct capif_jws *jws,
+                    const struct aef_info *info)
 {
     struct peer *p = SSL_get_ex_data(ssl, peer_index);
 
     if (p == NULL)
         return;
-    aef_info_put(p->proved_by);
-    p->proved_by = NULL;
-    if (proof_of(token, p->proof))
-        p->proved_by = aef_info_hold(info);
+    unprove(p);
+    p->proved_by = aef_info_hold(info);
+    snprintf(p->proof, sizeof(p->proof), "%s", hash);
+    if (jws != NULL)
+        p->proved = share(jws);
 }
 
-bool aef_peer_proved(const SSL *ssl, const char *token,
+bool aef_peer_proved(const SSL *ssl, const char *hash,
                      const struct aef_info *info)
 {
     const struct peer *p = SSL_get_ex_data(ssl, peer_index);
     const X509 *cert = SSL_get0_peer_certificate(ssl);
-    char proof[44];
 
-    return p != NULL && p->proved_by == info && proof_of(token, proof)
-           && strcmp(proof, p->proof) == 0
+    return p != NULL && p->proved_by == info && strcmp(hash, p->proof) == 0
            && (cert == NULL
                || X509_cmp_current_time(X509_get0_notAfter(cert)) > 0);
+}
+
+bool aef_peer_token(const SSL *ssl, const char *hash, struct capif_jws *out)
+{
+    const struct peer *p = SSL_get_ex_data(ssl, peer_index);
+
+    if (p == NULL || p->proved.claims == NULL || strcmp(hash, p->proof) != 0)
+        return false;
+    *out = share(&p->proved);
+    return true;
 }
 
 static bool gone(const struct aef *aef, const struct capif_identity *who,

@@ -4,6 +4,7 @@
 import hashlib
 import random
 import threading
+import time
 import unittest
 
 import domains
@@ -452,6 +453,16 @@ class OneConnection(unittest.TestCase):
                              (token, 200), (other, 401), (token, 200),
                              (one.token(), 200)):
             self.assertEqual(self.ask(text), status)
+
+    def test_what_the_ccf_says_anew_has_it_prove_itself_again(self):
+        undo = d.reconfigure('aef-b', '[aef]\n',
+                             '[aef]\nsecurity-info-lifetime = 1\n')
+        try:
+            for wait in 0, 0, 1.2, 1.2:
+                time.sleep(wait)  # in real time
+                self.assertEqual(self.ask(token), 200)
+        finally:
+            undo()
 
     def test_without_it_the_certificate_proves_nothing_here(self):
         self.assertEqual(self.ask(token), 200)
