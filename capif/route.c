@@ -123,6 +123,10 @@ bool capif_route(struct capif_req *req)
                                           : "not a method of this resource");
         return false;
     }
+    /* Who shows no certificate needs no look-up, and sends no body first. */
+    if (SSL_get0_peer_certificate(capif_req_ssl(req)) == NULL
+        && !capif_req_may(req))
+        return false;
     if (!req->head.chunked
         && (uint64_t)req->head.length > req->route->body_max) {
         if (capif_req_may(req))

@@ -75,6 +75,10 @@ class Raw:
         return self.buf == b'' and self.sock.recv(1) == b''
 
 
+# A route that nobody may use without a certificate.
+MEMBERS = 'POST /capif-security/v1/trustedInvokers/x/delete HTTP/1.1'
+
+
 def head(*fields, line='GET %s HTTP/1.1' % JWKS, host=True):
     return '\r\n'.join([line] + (['Host: x'] if host else []) + list(fields)
                        + ['', ''])
@@ -155,6 +159,13 @@ class Heads(Case):
                    line='POST /oauth/token HTTP/1.1'))
         status, fields = c.answer()
         self.assertEqual((status, fields['connection']), (413, 'close'))
+
+    def test_who_shows_no_certificate_is_refused_before_the_body(self):
+        for more in (['Content-Length: 100'],
+                     ['Transfer-Encoding: chunked', 'Expect: 100-continue']):
+            c = Raw()
+            c.say(head('Content-Type: application/json', *more, line=MEMBERS))
+            self.assertEqual(c.answer()[0], 401)
 
 
 class Streams(Case):
