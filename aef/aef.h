@@ -25,10 +25,12 @@
 
 /* A northbound API behind this AEF: [api NAME]. */
 struct aef_api {
-    const char *name;    /* apiName */
-    const char *prefix;  /* where it is here: apiPrefix, without a slash at
-                            the end */
-    const char *backend; /* where it really is: http://host:port/path */
+    const char *name;        /* apiName */
+    const char *prefix;      /* where it is here: apiPrefix, without a slash at
+                                the end */
+    const char *backend;     /* where it really is: http://host:port/path */
+    const char *description; /* file; NULL: all that it has may pass */
+    struct aef_resources *resources; /* of that */
 };
 
 struct aef_cache;
@@ -78,6 +80,25 @@ struct aef_worker {
     struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
     struct event *tick;               /* whose time is up */
 };
+
+/* ---- resources of an API (resources.c) ---- */
+
+#define AEF_ALLOW_MAX 40
+
+/*
+ * What the published description in a file says that an API has at this AEF;
+ * NULL, or why it is of no use.
+ */
+const char *aef_resources_load(const char *file, const char *aef_id,
+                               const char *api_name,
+                               struct aef_resources **out);
+void aef_resources_free(struct aef_resources *r);
+/*
+ * May that be done there?  path begins after the API's prefix.  allow gets
+ * what may be, for an Allow field: "" if there is no such resource.
+ */
+bool aef_resource_may(const struct aef_resources *r, const char *path,
+                      const char *method, char allow[AEF_ALLOW_MAX]);
 
 bool aef_load(struct aef *aef, const char *path);
 void aef_unload(struct aef *aef);

@@ -43,15 +43,15 @@ static const struct capif_opt aef_options[] = {
 };
 
 #undef STR
-#define STR(name, member)                                                  \
-    {                                                                      \
-        name, CAPIF_OPT_STR, offsetof(struct aef_api, member), NULL, 0, 0, \
-            NULL                                                           \
+#define STR(name, member, def)                                                 \
+    {                                                                          \
+        name, CAPIF_OPT_STR, offsetof(struct aef_api, member), def, 0, 0, NULL \
     }
 
 static const struct capif_opt api_options[] = {
-    STR("prefix", prefix),
-    STR("backend", backend),
+    STR("prefix", prefix, NULL),
+    STR("backend", backend, NULL),
+    STR("description", description, ""),
     { .name = NULL },
 };
 
@@ -83,6 +83,11 @@ static bool load_api(struct aef *aef, const char *section)
     for (size_t i = 0; why == NULL && i < aef->n_apis; i++)
         if (strcmp(aef->apis[i].prefix, api->prefix) == 0)
             why = "not unique";
+    if (why == NULL && api->description != NULL) {
+        option = "description";
+        why = aef_resources_load(api->description, aef->aef_id, api->name,
+                                 &api->resources);
+    }
     if (why != NULL) {
         capif_conf_complain(aef->conf, section, option, why);
         return false;
@@ -187,6 +192,8 @@ bool aef_load(struct aef *aef, const char *path)
 
 void aef_unload(struct aef *aef)
 {
+    for (size_t i = 0; i < aef->n_apis; i++)
+        aef_resources_free(aef->apis[i].resources);
     aef_cache_free(aef->cache);
     aef_denied_free(aef->denied);
     aef_psks_free(aef->psks);

@@ -206,6 +206,25 @@ static bool outdated(const struct claim *p, SSL *ssl,
            || (p->how == BY_TOKEN && !aef_key_known(&p->jws, info->issuers));
 }
 
+/* Is that in what was published of the API?  Answers if not. */
+static bool is_published(const struct claim *p)
+{
+    char allow[AEF_ALLOW_MAX];
+    const char *path = capif_req_target(p->req) + strlen(p->api->prefix);
+
+    if (aef_resource_may(p->api->resources, path, capif_req_method(p->req),
+                         allow))
+        return true;
+    if (allow[0] == '\0') {
+        capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
+    } else {
+        capif_req_set_header(p->req, "Allow", allow);
+        capif_reply_problem(p->req, 405, NULL,
+                            "not an operation of the resource");
+    }
+    return false;
+}
+
 /* What has to prove itself again needs its text and signature for that. */
 static bool is_whole(struct claim *p)
 {
@@ -241,6 +260,9 @@ static void on_info(const struct aef_info *info, void *arg)
                             "the API is not in the security context");
     } else if (strcmp(method, methods[p->how]) != 0) {
         capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
+    } else if (!is_published(p)) {
+        capif_log("call-refused", "peer", capif_req_peer(p->req), "why",
+                  "not published", NULL);
     } else if (introspects(p)) {
         p->known = info->asked;
         aef_verdict_get(p->w, &p->who, capif_req_bearer(p->req), on_verdict, p);

@@ -2,7 +2,9 @@
 """What the AEF passes on, and what it keeps to itself, in both directions."""
 
 import hashlib
+import json
 import random
+import subprocess
 import threading
 import time
 import unittest
@@ -470,6 +472,67 @@ class OneConnection(unittest.TestCase):
         a = domains.Answer(self.conn.getresponse())
         self.assertEqual(a.json().get('cause'), 'WRONG_SECURITY_METHOD', a)
         self.assertEqual(self.ask(token), 200)
+
+
+
+class Published(unittest.TestCase):
+    """Resources and their operations, as the API's description has them."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.doc = json.loads(domains.read(d.dir + '/aef-b/api.json'))
+        cls.doc['aefProfiles'][0]['versions'] = [{
+            'apiVersion': 'v1', 'resources': [
+                {'resourceName': 'subscriptions', 'commType':
+                 'REQUEST_RESPONSE', 'uri': '/subscriptions.json',
+                 'operations': ['GET', 'POST']},
+                {'resourceName': 'one', 'commType': 'REQUEST_RESPONSE',
+                 'uri': '/subscriptions/{id}', 'operations': ['DELETE']}]}]
+        path = domains.write(d.extra + '/described.json', json.dumps(cls.doc))
+        section = '[api %s]\n' % API
+        cls.undo = d.reconfigure('aef-b', section, '%sdescription = %s\n' % (
+            section, path))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.undo()
+
+    def test_operations(self):
+        for method, path, status, allow in (
+                ('GET', '/v1/subscriptions.json?a=b', 200, None),
+                ('HEAD', '/v1/subscriptions.json', 200, None),
+                ('POST', '/v1/subscriptions.json', 200, None),
+                ('DELETE', '/v1/subscriptions/7', 200, None),
+                ('PUT', '/v1/subscriptions.json', 405, 'GET, POST'),
+                ('GET', '/v1/subscriptions/7', 405, 'DELETE'),
+                ('DELETE', '/v1/subscriptions/7/8', 404, None),
+                ('GET', '/v2/subscriptions.json', 404, None),
+                ('GET', '', 404, None)):
+            back.gives()
+            a = call(PREFIX + path, method)
+            self.assertEqual(a.status, status, (method, path, a))
+            self.assertEqual(a.headers.get('Allow'), allow)
+            self.assertEqual(len(back.seen), 1 if status == 200 else 0)
+
+    def test_only_who_is_authorized_learns_of_them(self):
+        back.gives()
+        a = d.call(token, None, PREFIX + '/v1/none')
+        self.assertEqual(a.status, 401, a)
+
+    def test_description_that_is_of_no_use(self):
+        conf = domains.read(d.dir + '/aef-b/aef-b.cnf')
+        path = d.extra + '/aef.cnf'
+        for doc, why in (({}, 'is that of another API'),
+                         (dict(self.doc, aefProfiles=[]),
+                          'it has no profile of this AEF')):
+            domains.write(path + '.json', json.dumps(doc))
+            domains.write(path, conf.replace('described.json',
+                                             'aef.cnf.json'))
+            done = subprocess.run([domains.BUILD + '/aef/aefd', path],
+                                  env=d.env('aef-b'), timeout=20, check=False,
+                                  stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn('description: ' + why, done.stderr)
 
 
 if __name__ == '__main__':

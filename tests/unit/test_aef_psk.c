@@ -157,7 +157,7 @@ static struct aef_info info_by(EVP_PKEY *issuer)
     aef.ccf_id = "ccf.example";
     aef.service_fqdn = SERVICE;
     aef.service_port = 443;
-    aef.apis[0] = (struct aef_api){ "api", PREFIX, NULL };
+    aef.apis[0] = (struct aef_api){ .name = "api", .prefix = PREFIX };
     aef.n_apis = 1;
     info.issuers = json_pack("[{s:s, s:{s:[o]}}]", "ccfId", aef.ccf_id, "jwks",
                              "keys", capif_jwk(issuer, "k"));
