@@ -331,6 +331,22 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         go_on(c);
 }
 
+/*
+ * Peers fail at TLS for reasons of their own; what a provider of ours could
+ * not do is the operator's to know.
+ */
+static void log_failure(const struct capif_conn *c)
+{
+    unsigned long e;
+
+    while ((e = bufferevent_get_openssl_error(c->bev)) != 0)
+        if (ERR_GET_LIB(e) >= ERR_LIB_USER) {
+            capif_log("tls-failed", "peer", c->peer, "why",
+                      ERR_reason_error_string(e), NULL);
+            return;
+        }
+}
+
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct capif_conn *c = arg;
@@ -338,6 +354,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     (void)bev;
     if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)))
         return;
+    if (what & BEV_EVENT_ERROR)
+        log_failure(c);
     if ((what & BEV_EVENT_TIMEOUT) && c->req == NULL)
         (void)SSL_shutdown(c->ssl); /* idle, and not cut off */
     ERR_clear_error();

@@ -110,6 +110,27 @@ class Isolation(unittest.TestCase):
         self.hang(head(self.text, OTHER_PATH))
         self.others_go_on()
 
+    def test_dead_token(self):
+        """Nobody can connect, and the log says why; others' errors it does
+        not tell."""
+        def told():
+            return [x for x in d.log('aef-b') if x['event'] == 'tls-failed']
+        tls = ssl.create_default_context(cafile=d.a.ca)
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            tls.wrap_socket(socket.create_connection(
+                ('127.0.0.1', d.service)), server_hostname=d.aef_name)
+        self.assertEqual(told(), [])
+        d.end('hsmd-aef-b')
+        try:
+            with self.assertRaises(domains.DIED):
+                other.call(token)
+            self.assertEqual(len(told()), 1)
+            print('# ' + told()[0]['why'])
+        finally:
+            d.begin('hsmd-aef-b')
+            d.restart('aef-b')
+        self.others_go_on()
+
     def test_dead_ccf(self):
         """Those whom the AEF knows go on; it can't know others now."""
         self.others_go_on()
