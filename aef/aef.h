@@ -174,7 +174,8 @@ bool aef_peer_gone(const SSL *ssl, void *aef);
 struct aef_info_api {
     char api_name[CAPIF_SCOPE_NAME_MAX + 1];
     char method[16];
-    char *envelope; /* of a PSK; or NULL */
+    char *envelope;       /* of a PSK; or NULL */
+    time_t revoked_until; /* no token of then or earlier is good */
 };
 
 /* Immutable once made; a negative answer has known = false. */
@@ -207,7 +208,10 @@ typedef void aef_info_fn(const struct aef_info *info, void *arg);
 void aef_info_get(struct aef_worker *w, const char *ccf_id,
                   const char *invoker_id, bool refresh, aef_info_fn *fn,
                   void *arg);
-/* The method selected for an API; NULL if the API is not in the context. */
+/* What it says of an API; NULL if that is not in the context. */
+const struct aef_info_api *aef_info_of(const struct aef_info *info,
+                                       const char *api_name);
+/* The method selected for it; NULL likewise. */
 const char *aef_info_method(const struct aef_info *info, const char *api_name);
 
 struct aef_cache *aef_cache_new(void);

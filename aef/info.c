@@ -121,6 +121,19 @@ static void read_issuers(struct aef_info *info, const struct capif_at *at)
     json_decref(doc);
 }
 
+/* A CCF that has not had this before says nothing of it. */
+static time_t read_revoked(const struct capif_at *at)
+{
+    const bool has = json_object_get(at->v, "authorizationInfo") != NULL;
+    json_t *doc = has ? string_doc(at, "authorizationInfo") : NULL;
+    struct capif_at root = capif_at_root(doc, at->reader);
+    time_t until =
+        (time_t)capif_get_int(&root, "revokedUntil", 0, 253402300799L, 0);
+
+    json_decref(doc);
+    return until;
+}
+
 /* Of a PSK that is over, there is none. */
 static void read_envelope(struct aef_info_api *api, const struct capif_at *at)
 {
@@ -148,6 +161,7 @@ static void read_entry(struct aef_info *info, const char *aef_id,
         return;
     strcpy(api->api_name, name);
     strcpy(api->method, method);
+    api->revoked_until = read_revoked(at);
     if (strcmp(method, "PSK") == 0)
         read_envelope(api, at);
     if (info->n_apis++ == 0) { /* the same in every entry */
@@ -186,12 +200,20 @@ struct aef_info *aef_info_parse(const char *ccf_id, const char *invoker_id,
     return info;
 }
 
-const char *aef_info_method(const struct aef_info *info, const char *api_name)
+const struct aef_info_api *aef_info_of(const struct aef_info *info,
+                                       const char *api_name)
 {
     for (size_t i = 0; i < info->n_apis; i++)
         if (strcmp(info->apis[i].api_name, api_name) == 0)
-            return info->apis[i].method;
+            return &info->apis[i];
     return NULL;
+}
+
+const char *aef_info_method(const struct aef_info *info, const char *api_name)
+{
+    const struct aef_info_api *api = aef_info_of(info, api_name);
+
+    return api != NULL ? api->method : NULL;
 }
 
 /* ---- keeping ---- */

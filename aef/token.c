@@ -135,6 +135,7 @@ static bool certificate_ok(const struct capif_jws *jws,
 bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
                      const struct aef_call *call, struct aef_refusal *no)
 {
+    const struct aef_info_api *api = aef_info_of(info, call->api_name);
     struct capif_scope scope;
     const char *text = capif_str(jws->claims, "scope"), *why;
 
@@ -147,7 +148,9 @@ bool aef_token_check(const struct capif_jws *jws, const struct aef_info *info,
         return refuse(no, "the claims do not agree");
     if ((why = capif_times_check(jws->claims, call->now)) != NULL)
         return refuse(no, why);
-    if (issued(jws->claims, call->now) <= call->denied_until)
+    if (issued(jws->claims, call->now) <= call->denied_until
+        || (api != NULL
+            && issued(jws->claims, call->now) <= api->revoked_until))
         return refuse(no, "the token has been revoked, or is too old");
     if (!capif_aud_has(jws->claims, call->aef_id))
         return refuse(no, "the token is for another AEF");

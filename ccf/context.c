@@ -6,6 +6,7 @@
 #include "oauth.h"
 
 #include "log.h"
+#include "store_revoke.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct lookup {
     const char *method;    /* that the partner is being asked about */
     size_t asked;          /* how many of asked_about[] are done with */
     struct ccf_refusal no; /* of the partner's; status 0: none */
+    bool failed;           /* the store has */
 };
 
 /* What rests on the word of the invoker's own CCF (step 6). */
@@ -135,12 +137,15 @@ static void add_issuer(json_t *issuers, const char *ccf_id, json_t *jwks)
 
 /*
  * Whose tokens of the invoker are good: its own CCF's, and, of a partner's
- * invoker, those that it got here in exchange.
+ * invoker, those that it got here in exchange; issued after what was taken
+ * back last, which the AEF may have been told and not know any more.
  */
-static void set_authz(const struct lookup *l, json_t *entry)
+static void set_authz(struct lookup *l, json_t *entry)
 {
     const struct ccf *ccf = l->w->ccf;
+    const char *name = ccf_vs_str(entry, "apiName");
     json_t *issuers = json_array(), *jwks;
+    time_t until = 0;
 
     if (l->partner != NULL) {
         jwks = ccf_keys_of(l->w, l->partner);
@@ -148,15 +153,21 @@ static void set_authz(const struct lookup *l, json_t *entry)
         json_decref(jwks);
     }
     add_issuer(issuers, ccf->ccf_id, ccf->jwks);
+    l->failed = l->failed || name == NULL
+                || ccf_store_revoked_until(l->w->store, &l->invoker, l->aef_id,
+                                           name, &until)
+                       != CCF_STORE_OK;
     json_object_set_new(
         entry, "authorizationInfo",
-        as_string(json_pack("{s:i, s:o}", "v", 1, "issuers", issuers)));
+        as_string(json_pack("{s:i, s:o, s:I}", "v", 1, "issuers", issuers,
+                            "revokedUntil", (json_int_t)until)));
 }
 
 static void answer(struct lookup *l)
 {
-    if (json_array_size(l->entries) == 0) {
-        ccf_reply_store(l->req, CCF_STORE_NOT_FOUND);
+    if (json_array_size(l->entries) == 0 || l->failed) {
+        ccf_reply_store(l->req,
+                        l->failed ? CCF_STORE_ERROR : CCF_STORE_NOT_FOUND);
         lookup_free(l);
         return;
     }

@@ -73,7 +73,8 @@ static enum ccf_store_status scope_holds(struct inspection *in,
         in->w, &in->invoker, in->w->ccf->ccf_id, &in->granted);
     const time_t iat =
         (time_t)json_integer_value(json_object_get(in->jws.claims, "iat"));
-    bool any = false, is = false;
+    time_t until = 0;
+    bool any = false;
 
     if (st != CCF_STORE_OK)
         return st;
@@ -87,9 +88,9 @@ static enum ccf_store_status scope_holds(struct inspection *in,
         if (!capif_scope_has(&in->granted, aef_id, name))
             *why = "not in the security context";
         else
-            st = ccf_store_revoked(in->w->store, &in->invoker, aef_id, name,
-                                   iat, &is);
-        if (is)
+            st = ccf_store_revoked_until(in->w->store, &in->invoker, aef_id,
+                                         name, &until);
+        if (iat <= until)
             *why = "revoked";
     }
     if (!any)

@@ -252,27 +252,16 @@ enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
 
 /* ---- tokens ---- */
 
-enum ccf_store_status ccf_store_revoked(struct ccf_store *s,
-                                        const struct capif_identity *invoker,
-                                        const char *aef_id,
-                                        const char *api_name, time_t iat,
-                                        bool *is)
+enum ccf_store_status ccf_store_revoked_until(
+    struct ccf_store *s, const struct capif_identity *invoker,
+    const char *aef_id, const char *api_name, time_t *at)
 {
-    char text[24];
-    bool found = false;
-    enum ccf_store_status st;
-
-    ccf_seconds(iat, text);
-    st = ccf_status_of(
-        ccf_look(s,
-                 "SELECT 1 FROM revocation WHERE ccf_id = $1"
-                 " AND invoker_id = $2 AND aef_id = $3"
-                 " AND api_name = $4 AND at >= $5",
-                 ARGS(invoker->ccf_id, invoker->id, aef_id, api_name, text),
-                 ccf_row_there, &found));
-    if (st == CCF_STORE_OK)
-        *is = found;
-    return st;
+    *at = 0;
+    return ccf_status_of(ccf_look(
+        s,
+        "SELECT at FROM revocation WHERE ccf_id = $1"
+        " AND invoker_id = $2 AND aef_id = $3 AND api_name = $4",
+        ARGS(invoker->ccf_id, invoker->id, aef_id, api_name), row_latest, at));
 }
 
 enum ccf_store_status ccf_store_issue_time(struct ccf_store *s,

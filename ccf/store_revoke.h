@@ -28,14 +28,13 @@ enum ccf_store_status ccf_store_context_revoke(struct ccf_store *s,
                                                const struct ccf_revocation *r);
 
 /*
- * *is: an access token of that invoker for an API at an own AEF, issued at iat
- * or earlier, is worth nothing.
+ * *at: access tokens of that invoker for an API at an own AEF that were issued
+ * then or earlier are worth nothing; 0 if nothing was taken back in the time
+ * that a token can live.
  */
-enum ccf_store_status ccf_store_revoked(struct ccf_store *s,
-                                        const struct capif_identity *invoker,
-                                        const char *aef_id,
-                                        const char *api_name, time_t iat,
-                                        bool *is);
+enum ccf_store_status ccf_store_revoked_until(
+    struct ccf_store *s, const struct capif_identity *invoker,
+    const char *aef_id, const char *api_name, time_t *at);
 
 /*
  * When a token or an envelope for that invoker is issued: now, or in the next

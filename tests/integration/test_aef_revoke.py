@@ -316,6 +316,22 @@ class ByAef(Case):
         self.works(second, path=OTHER_PATH)
 
 
+class Restart(Case):
+    """What the AEF has forgotten, its CCF says again."""
+
+    def test_oauth(self):
+        who, other = self.make('OAUTH'), bystander.token()
+        old = who.token()
+        Open(who, old).closed(self.delete(who)[0])
+        self.negotiate(who, 'OAUTH')
+        new = self.new_token(who)
+        d.restart('aef-b')
+        self.no(who.call(old))
+        self.assertEqual(who.call(new).status, 200)
+        self.no(who.call(old))
+        self.assertEqual(bystander.call(other).status, 200)
+
+
 class Introspection(Case):
     """The CCF's word on a token is kept no longer than the grant."""
 

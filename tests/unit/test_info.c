@@ -123,8 +123,42 @@ static void test_good(void **state)
     assert_null(aef_info_method(info, "api-on"));
     assert_int_equal(sk_X509_num(info->anchors), 1);
     assert_int_equal(json_array_size(info->issuers), 1);
+    assert_int_equal(info->apis[0].revoked_until, 0);
     aef_info_put(info);
     aef_info_put(NULL);
+}
+
+/* What a CCF of before does not say, and what is no time. */
+static void test_revoked_until(void **state)
+{
+    static const struct {
+        const char *value;
+        long long until; /* -1: malformed */
+    } v[] = {
+        { "[1700000000]", 1700000000 },
+        { "[0]", 0 },
+        { "[-1]", -1 },
+        { "[\"x\"]", -1 },
+        { "[1.5]", -1 },
+        { "[null]", -1 },
+        { "[9223372036854775807]", -1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_OF(v); i++) {
+        struct answer a = answer_new();
+        json_t *value = json_loads(v[i].value, 0, NULL);
+        struct aef_info *info;
+        const char *log;
+
+        json_object_set(a.authz, "revokedUntil", json_array_get(value, 0));
+        info = parse(&a, &log);
+        assert_int_equal(info != NULL, v[i].until >= 0);
+        if (info != NULL)
+            assert_int_equal(info->apis[0].revoked_until, v[i].until);
+        aef_info_put(info);
+        json_decref(value);
+    }
 }
 
 static void test_client_auth(void **state)
@@ -328,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_revoked_until),
         cmocka_unit_test(test_client_auth),
         cmocka_unit_test(test_other_aef_ignored),
         cmocka_unit_test(test_malformed),

@@ -255,6 +255,16 @@ static void test_revoked(void **state)
 
     w->call.denied_until = NOW - 1;
     run_variants(w, v, N_OF(v), 401);
+    /* The same by what the CCF says of this API, and not of another. */
+    w->call.denied_until = NOW - AEF_TOKEN_SECONDS;
+    w->info.n_apis = 2;
+    w->info.apis[0] = (struct aef_info_api){ .api_name = "another",
+                                             .revoked_until = NOW + 9 };
+    w->info.apis[1] =
+        (struct aef_info_api){ .api_name = API, .revoked_until = NOW - 1 };
+    run_variants(w, v, N_OF(v) - 1, 401);
+    w->info.n_apis = 0;
+    w->call.denied_until = NOW - 1;
     for (size_t i = 0; i < N_OF(old); i++) {
         json_t *c = good_claims(w);
         const char *why;
