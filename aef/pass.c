@@ -91,6 +91,7 @@ static bool is_structured(const char *type)
 
     return (len == 16 && strncasecmp(type, "application/json", len) == 0)
            || (len > 5 && strncasecmp(type + len - 5, "+json", 5) == 0)
+           || (len == 15 && strncasecmp(type, "application/xml", len) == 0)
            || (len > 4 && strncasecmp(type + len - 4, "+xml", 4) == 0);
 }
 
@@ -99,6 +100,13 @@ static bool has_content(struct capif_transfer *t, int status)
 {
     return status < 300 || status == 304
            || is_structured(capif_transfer_header(t, "Content-Type"));
+}
+
+/* Is that field not about the content? */
+static bool is_of_status(const char *field)
+{
+    return strcmp(field, "Allow") == 0 || strcmp(field, "Retry-After") == 0
+           || strcmp(field, "Content-Range") == 0;
 }
 
 static void on_head(struct capif_transfer *t, int status, void *arg)
@@ -112,7 +120,7 @@ static void on_head(struct capif_transfer *t, int status, void *arg)
     if (status >= 500) /* the backend's troubles stay behind */
         return;
     for (size_t i = 0; i < sizeof(fields_out) / sizeof(fields_out[0]); i++)
-        if ((content || strncmp(fields_out[i], "Content-", 8) != 0)
+        if ((content || is_of_status(fields_out[i]))
             && (value = capif_transfer_header(t, fields_out[i])) != NULL)
             capif_req_set_header(p->req, fields_out[i], value);
     if ((value = capif_transfer_header(t, "Location")) != NULL)
@@ -162,10 +170,10 @@ static void on_done(const struct capif_answer *a, void *arg)
         capif_reply_end(req, a->status != 0);
     } else if (p->too_long) {
         capif_reply_problem(req, 413, NULL, "the body is too large");
-    } else if (a->status >= 300 && a->status < 400) {
-        capif_reply_empty(req, a->status);
-    } else if (a->status >= 400 && a->status < 500) {
-        capif_reply_problem(req, a->status, NULL, "the API refuses it");
+    } else if (p->status >= 300 && p->status < 400) {
+        capif_reply_empty(req, p->status);
+    } else if (p->status >= 400 && p->status < 500) {
+        capif_reply_problem(req, p->status, NULL, "the API refuses it");
     } else if (p->status == 503) {
         capif_req_set_header(req, "Retry-After", "5");
         capif_reply_problem(req, 503, NULL, "the API is not available");

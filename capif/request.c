@@ -298,6 +298,8 @@ static void put_head(struct capif_req *req, int status, int64_t len)
     time_t now = time(NULL);
     struct tm tm;
     char date[40];
+    const unsigned char *fields;
+    size_t len_fields;
 
     req->bodiless = none || strcmp(req->head.method, "HEAD") == 0;
     req->chunked = len < 0 && !req->bodiless && !req->head.old;
@@ -307,8 +309,10 @@ static void put_head(struct capif_req *req, int status, int64_t len)
     (void)evbuffer_expand(out, HEAD_ROOM);
     evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status,
                         capif_reason(status), date);
-    (void)evbuffer_add(out, evbuffer_pullup(req->fields, -1),
-                       evbuffer_get_length(req->fields));
+    len_fields = evbuffer_get_length(req->fields);
+    fields = evbuffer_pullup(req->fields, -1);
+    if (fields == NULL || evbuffer_add(out, fields, len_fields) != 0)
+        evbuffer_add_buffer(out, req->fields);
     if (len >= 0 && status != 204)
         evbuffer_add_printf(out, "Content-Length: %lld\r\n", (long long)len);
     if (req->chunked)

@@ -56,136 +56,40 @@ static void note_psks(struct negotiation *neg)
     }
 }
 
-/* list becomes the document's. */
-static json_t *doc_of(const struct negotiation *neg, json_t *list)
-{
-    return json_pack(
-        "{s:o, s:O, s:O}", "securityInfo", list, "notificationDestination",
-        json_object_get(neg->doc, "notificationDestination"),
-        "supportedFeatures", json_object_get(neg->doc, "supportedFeatures"));
-}
-
-static enum ccf_store_status put(struct negotiation *neg, const json_t *doc)
-{
-    time_t expires = time(NULL) + (time_t)neg->w->ccf->context_seconds;
-
-    return is_own(neg) ? ccf_store_context_put_own(
-               neg->w->store, neg->ccf_id, neg->invoker_id, expires, doc)
-                       : ccf_store_context_put(neg->w->store, neg->ccf_id,
-                                               neg->invoker_id, expires, doc);
-}
-
 /* ---- refused ---- */
 
-/*
- * The entries of partners that agreed: they have them now, in place of what
- * they had of the invoker, whatever others said then.
- */
-static json_t *agreed(const struct negotiation *neg, const char *ccf_id)
+/* What partners have taken, or may have: then it has no method. */
+static json_t *taken(const struct negotiation *neg)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < neg->n; i++)
-        if (neg->entries[i] != NULL && neg->wishes[i].at != NULL
-            && (ccf_id == NULL
-                || capif_same(neg->wishes[i].at->ccf_id, ccf_id)))
+    for (size_t i = 0; i < neg->n; i++) {
+        const struct ccf_wish *wish = &neg->wishes[i];
+
+        if (neg->took[i] && neg->entries[i] != NULL)
             json_array_append(list, neg->entries[i]);
+        else if (neg->took[i])
+            json_array_append_new(list, json_pack("{s:s, s:{s:s, s:s}}",
+                                                  "apiId", wish->api_id, CCF_VS,
+                                                  "ccfId", wish->at->ccf_id,
+                                                  "aefId", wish->aef_id));
+    }
     return list;
-}
-
-/* The same API at the same AEF by the same method. */
-static bool has(const json_t *list, const json_t *entry)
-{
-    const json_t *other;
-    size_t i;
-
-    json_array_foreach(list, i, other)
-    {
-        if (capif_same(capif_str(other, "apiId"), capif_str(entry, "apiId"))
-            && capif_same(capif_str(other, "selSecurityMethod"),
-                          capif_str(entry, "selSecurityMethod"))
-            && capif_same(ccf_vs_str(other, "ccfId"),
-                          ccf_vs_str(entry, "ccfId"))
-            && capif_same(ccf_vs_str(other, "aefId"),
-                          ccf_vs_str(entry, "aefId")))
-            return true;
-    }
-    return false;
-}
-
-/* What there is at the partners now: of old, what they have still, and new. */
-static json_t *entries_now(const struct negotiation *neg, const json_t *old)
-{
-    json_t *list = json_array(), *all = agreed(neg, NULL), *theirs, *entry;
-    size_t i;
-
-    json_array_foreach(old, i, entry)
-    {
-        theirs = agreed(neg, ccf_vs_str(entry, "ccfId"));
-        if (json_array_size(theirs) == 0 || has(theirs, entry))
-            json_array_append(list, entry);
-        json_decref(theirs);
-    }
-    json_array_foreach(all, i, entry)
-    {
-        if (!has(old, entry))
-            json_array_append(list, entry);
-    }
-    json_decref(all);
-    return list;
-}
-
-/* What a partner has granted anew is taken back, there, too. */
-static enum ccf_store_status take_back(struct negotiation *neg,
-                                       const struct ccf_partner *partner,
-                                       const json_t *old)
-{
-    json_t *ids = json_array(), *theirs = agreed(neg, partner->ccf_id), *entry;
-    const struct ccf_revocation r = { .ccf_id = neg->ccf_id,
-                                      .invoker_id = neg->invoker_id,
-                                      .aef_ccf_id = partner->ccf_id,
-                                      .api_ids = ids };
-    enum ccf_store_status st = CCF_STORE_OK;
-    size_t i;
-
-    json_array_foreach(theirs, i, entry)
-    {
-        if (!has(old, entry))
-            json_array_append(ids, json_object_get(entry, "apiId"));
-    }
-    if (json_array_size(ids) > 0)
-        st = ccf_store_context_revoke(neg->w->store, &r);
-    json_decref(theirs);
-    json_decref(ids);
-    return st;
 }
 
 /*
  * Partners can't be asked as one: some may have agreed when another refuses.
- * What they granted is taken back; what the invoker gave up there is gone.
  */
-static void undo(struct negotiation *neg)
+static void undo(const struct negotiation *neg)
 {
-    json_t *was = NULL, *old, *doc, *all = agreed(neg, NULL);
-    enum ccf_store_status st = CCF_STORE_OK;
-    const bool any = json_array_size(all) > 0;
+    json_t *list = taken(neg);
 
-    json_decref(all);
-    if (!any)
-        return;
-    st = ccf_store_context_get(neg->w->store, neg->ccf_id, neg->invoker_id,
-                               &was);
-    old = json_object_get(was, "securityInfo");
-    doc = was != NULL ? json_copy(was) : doc_of(neg, json_array());
-    json_object_set_new(doc, "securityInfo", entries_now(neg, old));
-    if (st != CCF_STORE_ERROR)
-        st = put(neg, doc);
-    for (size_t i = 0; i < neg->w->ccf->n_partners && st == CCF_STORE_OK; i++)
-        st = take_back(neg, &neg->w->ccf->partners[i], old);
-    if (st != CCF_STORE_OK)
+    if (json_array_size(list) > 0
+        && ccf_store_context_undo(neg->w->store, neg->ccf_id, neg->invoker_id,
+                                  list)
+               != CCF_STORE_OK)
         capif_log("negotiation-not-undone", "invoker", neg->invoker_id, NULL);
-    json_decref(doc);
-    json_decref(was);
+    json_decref(list);
 }
 
 static void refuse(struct negotiation *neg)
@@ -200,19 +104,24 @@ static void refuse(struct negotiation *neg)
 
 /* ---- granted ---- */
 
-/* With, for an own invoker, the test notification that it asks for. */
+/* The context, and, for an own invoker, the test notification it asks for. */
 static enum ccf_store_status store_context(struct negotiation *neg,
                                            const json_t *doc,
                                            const char *location)
 {
+    time_t expires = time(NULL) + (time_t)neg->w->ccf->context_seconds;
+    struct ccf_store *store = neg->w->store;
     struct ccf_owed owed = { .n = 0 };
     enum ccf_store_status st;
 
     if (neg->test)
         ccf_owe_test(&owed, doc, location);
-    ccf_store_owe(neg->w->store, owed.notices, owed.n);
-    st = put(neg, doc);
-    ccf_owed_clear(neg->w->store, &owed);
+    ccf_store_owe(store, owed.notices, owed.n);
+    st = is_own(neg) ? ccf_store_context_put_own(store, neg->ccf_id,
+                                                 neg->invoker_id, expires, doc)
+                     : ccf_store_context_put(store, neg->ccf_id,
+                                             neg->invoker_id, expires, doc);
+    ccf_owed_clear(store, &owed);
     return st;
 }
 
@@ -225,7 +134,10 @@ static void grant(struct negotiation *neg)
 
     for (size_t i = 0; i < neg->n; i++)
         json_array_append(list, neg->entries[i]);
-    doc = doc_of(neg, list);
+    doc = json_pack(
+        "{s:o, s:O, s:O}", "securityInfo", list, "notificationDestination",
+        json_object_get(neg->doc, "notificationDestination"),
+        "supportedFeatures", json_object_get(neg->doc, "supportedFeatures"));
     snprintf(location, sizeof(location),
              "%s/capif-security/v1/trustedInvokers/%s", neg->w->ccf->url,
              neg->invoker_id);

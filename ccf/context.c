@@ -308,7 +308,8 @@ static void conclude_foreign(struct lookup *l)
         if (l->authz)
             set_authz(l, entry);
     }
-    if (l->no.status != 0 && json_array_size(l->entries) == 0) {
+    /* Half an answer would be taken for all that there is. */
+    if (l->no.status != 0) {
         capif_reply_problem(l->req, l->no.status, l->no.cause, l->no.why);
         lookup_free(l);
     } else {
@@ -338,7 +339,7 @@ static void on_partner(const struct capif_answer *a, void *arg)
 
     if (a->status == 200)
         doc = capif_json_parse(a->body, a->body_len, &reader);
-    else if (a->status != 404)
+    else if (a->status != 404 && l->no.status == 0)
         ccf_partner_refusal(l->partner, a, &l->no);
     root = capif_at_root(doc, &reader);
     list = capif_get_array(&root, "securityInfo", false, 1, CCF_APIS_MAX);

@@ -15,6 +15,7 @@ struct negotiation {
     json_t *doc; /* the request; the wishes borrow from it */
     struct ccf_wish wishes[CCF_APIS_MAX];
     json_t *entries[CCF_APIS_MAX]; /* of the answer, as they come */
+    bool took[CCF_APIS_MAX];       /* a partner has it, or may have */
     size_t n, pending;
     char ccf_id[CAPIF_CCF_ID_MAX + 1]; /* the invoker */
     char invoker_id[CAPIF_ID_MAX + 1];
@@ -23,6 +24,7 @@ struct negotiation {
     int success;                    /* the status of a good answer */
     struct ccf_refusal no;          /* the first; status 0: none yet */
     unsigned waits;                 /* for a partner to be told */
+    time_t told;                    /* by when it has been; 0: not yet */
 };
 
 void ccf_negotiation_free(struct negotiation *neg);

@@ -84,12 +84,21 @@ static bool take_choices(struct negotiation *neg,
     return ok;
 }
 
+/* Also without an answer, unless it never got so far. */
+static bool may_have_taken(const struct capif_answer *a)
+{
+    return a->status == 0 ? !a->refused : a->status < 300 || a->status >= 500;
+}
+
 static void on_partner(const struct capif_answer *a, void *arg)
 {
     struct part *part = arg;
     struct negotiation *neg = part->neg;
     struct ccf_refusal no;
 
+    if (may_have_taken(a))
+        for (size_t i = 0; i < neg->n; i++)
+            neg->took[i] = neg->took[i] || neg->wishes[i].at == part->partner;
     if (a->status != 201 && a->status != 200) {
         ccf_partner_refusal(part->partner, a, &no);
         ccf_negotiation_note(neg, &no);
@@ -209,7 +218,25 @@ static bool revocation_waits(struct negotiation *neg)
     return waits;
 }
 
-/* It would end what is granted now, too, and so has to arrive first. */
+/*
+ * What was revoked would end what is granted now, too, and so has to arrive
+ * first, and in another second: it ends the tokens of the one it came in.
+ */
+static bool has_to_wait(struct negotiation *neg)
+{
+    const time_t now = time(NULL);
+
+    if (neg->no.status != 0)
+        return false;
+    if (revocation_waits(neg)) {
+        neg->waits++;
+        return true;
+    }
+    if (neg->waits > 0 && neg->told == 0)
+        neg->told = now;
+    return neg->told != 0 && now <= neg->told;
+}
+
 static void ask_all(evutil_socket_t fd, short what, void *arg)
 {
     static const struct timeval tick = { 0, CCF_HOP_MS * 1000 / WAITS_MAX };
@@ -221,8 +248,8 @@ static void ask_all(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (neg->no.status == 0 && revocation_waits(neg)) {
-        if (neg->waits++ < WAITS_MAX
+    if (has_to_wait(neg)) {
+        if (neg->waits <= WAITS_MAX
             && event_base_once(neg->w->base, -1, EV_TIMEOUT, ask_all, neg,
                                &tick)
                    == 0)

@@ -116,7 +116,8 @@ enum ccf_db_status ccf_policy_shown(struct ccf_store *s,
 /*
  * An API has changed: the policies of what it has left go.  Of one that is
  * gone they stay, since they say who may be told so, until
- * ccf_policy_end(), when all have been.
+ * ccf_policy_end(), when all have been: SERVICE_API_UNAVAILABLE is of APIs that
+ * are deleted, and of no others.
  */
 enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
                                    const char *api_id);

@@ -2,6 +2,7 @@
 #include "store_tell.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define TOKEN_SECONDS 86400 /* the longest life of an access token */
 
@@ -248,6 +249,89 @@ enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
         st = end_gone(&w);
     work_clear(&w);
     return st;
+}
+
+/* ---- negotiations that failed ---- */
+
+struct vain {
+    const char *ccf_id, *invoker_id;
+    const json_t *taken;
+};
+
+/* The same API at the same AEF, and by the same method if both say which. */
+static bool is_in(const json_t *list, const json_t *entry)
+{
+    const char *method = capif_str(entry, "selSecurityMethod"), *other;
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(list, i, one)
+    {
+        other = capif_str(one, "selSecurityMethod");
+        if (at_same_aef(one, entry)
+            && capif_same(capif_str(one, "apiId"), capif_str(entry, "apiId"))
+            && (other == NULL || method == NULL || strcmp(other, method) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Has the partner of an entry taken others in place of what it had? */
+static bool is_replaced(const json_t *taken, const json_t *entry)
+{
+    const json_t *one;
+    bool any = false;
+    size_t i;
+
+    json_array_foreach(taken, i, one)
+    {
+        if (!capif_same(ccf_vs_str(one, "ccfId"), ccf_vs_str(entry, "ccfId")))
+            continue;
+        if (capif_str(one, "selSecurityMethod") == NULL)
+            return false; /* who knows */
+        any = true;
+    }
+    return any && !is_in(taken, entry);
+}
+
+static enum ccf_db_status work_undo(struct ccf_store *s, const void *what)
+{
+    const struct vain *v = what;
+    const struct ccf_revocation r = { .ccf_id = v->ccf_id,
+                                      .invoker_id = v->invoker_id };
+    struct ccf_taking w;
+    enum ccf_db_status st = work_init(&w, s, &r);
+    const json_t *old = json_object_get(w.doc, "securityInfo");
+    json_t *entry;
+    size_t i;
+
+    w.anew = v->taken; /* what these gave up for it, they know */
+    json_array_foreach(old, i, entry)
+    {
+        json_array_append(is_replaced(v->taken, entry) ? w.gone : w.kept,
+                          entry);
+    }
+    json_array_foreach(v->taken, i, entry)
+    {
+        if (st == CCF_DB_OK && !is_in(old, entry))
+            st = ccf_tell_partner(&w, entry);
+    }
+    if (st == CCF_DB_OK && json_array_size(w.gone) > 0)
+        st = end_gone(&w);
+    if (st == CCF_DB_OK && json_array_size(w.gone) > 0)
+        st = write_kept(&w);
+    work_clear(&w);
+    return st;
+}
+
+enum ccf_store_status ccf_store_context_undo(struct ccf_store *s,
+                                             const char *ccf_id,
+                                             const char *invoker_id,
+                                             const json_t *taken)
+{
+    const struct vain v = { ccf_id, invoker_id, taken };
+
+    return ccf_transact(s, work_undo, &v);
 }
 
 /* ---- tokens ---- */

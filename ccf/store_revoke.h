@@ -28,6 +28,17 @@ enum ccf_store_status ccf_store_context_revoke(struct ccf_store *s,
                                                const struct ccf_revocation *r);
 
 /*
+ * A negotiation is refused that some partners had agreed to: taken are the
+ * entries of these, or, without selSecurityMethod, what was asked of one that
+ * may have.  They have it in place of what they had.  What is new is taken
+ * back there; what they had and were not asked for again is gone.
+ */
+enum ccf_store_status ccf_store_context_undo(struct ccf_store *s,
+                                             const char *ccf_id,
+                                             const char *invoker_id,
+                                             const json_t *taken);
+
+/*
  * *at: access tokens of that invoker for an API at an own AEF that were issued
  * then or earlier are worth nothing; 0 if nothing was taken back in the time
  * that a token can live.

@@ -144,6 +144,25 @@ static enum ccf_db_status tell_owner(const struct ccf_taking *w,
     return tell_partner(w, ccf_id, url, info);
 }
 
+enum ccf_db_status ccf_tell_partner(const struct ccf_taking *w,
+                                    const json_t *entry)
+{
+    const char *ccf_id = ccf_vs_str(entry, "ccfId");
+    const struct ccf_neighbour *p = neighbour(w->s, ccf_id);
+    json_t *ids = json_pack("[O]", json_object_get(entry, "apiId"));
+    json_t *info = notification(w, entry, ids);
+    enum ccf_db_status st = info != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    char url[URL_MAX];
+
+    if (st == CCF_DB_OK && p != NULL) {
+        partner_url(p, w->r->invoker_id, url);
+        st = tell_partner(w, ccf_id, url, info);
+    }
+    json_decref(info);
+    json_decref(ids);
+    return st;
+}
+
 /* The invoker itself, or CCF-A, whose invoker it is and which tells it. */
 static enum ccf_db_status tell_invoker(const struct ccf_taking *w,
                                        const json_t *info)

@@ -27,6 +27,10 @@ enum ccf_db_status ccf_tell_taken(const struct ccf_taking *w,
                                   const json_t *entry, const json_t *ids,
                                   const json_t *names);
 
+/* The partner alone, of an API at its AEF that it was asked for in vain. */
+enum ccf_db_status ccf_tell_partner(const struct ccf_taking *w,
+                                    const json_t *entry);
+
 /* Is that this CCF's domain? */
 bool ccf_is_own(const struct ccf_store *s, const char *ccf_id);
 

@@ -404,6 +404,61 @@ void test_revocation_of_what_a_partner_knows(void **state)
     json_decref(doc);
 }
 
+/* What is told to OTHER of one API that was asked for in vain. */
+#define IN_VAIN(id, invoker)                             \
+    "{'apiInvokerId':'" invoker "','apiIds':['" id "']," \
+    "'cause':'UNEXPECTED_REASON','aefId':'aef-x'}"
+
+static void undo(struct ccf_store *s, const char *invoker, const char *text)
+{
+    json_t *taken = soft_json(text);
+
+    assert_int_equal(ccf_store_context_undo(s, CCF, invoker, taken),
+                     CCF_STORE_OK);
+    json_decref(taken);
+}
+
+/* A partner has agreed in vain: what it has in place of what it had goes. */
+void test_revocation_of_what_was_in_vain(void **state)
+{
+    struct stores *st = *state;
+    static const char url[] =
+        "https://" OTHER "/capif-security/v1/trustedInvokers/r-1/delete";
+
+    put(st->s, CCF, "r-1");
+    /* The one that it has still; one that it may have. */
+    undo(st->s, "r-1",
+         "[{'apiId':'3','selSecurityMethod':'OAUTH','" VS "':{'ccfId':'" OTHER
+         "','aefId':'aef-x'}}]");
+    assert_null(told(st->s, OTHER_LANE, "", ""));
+    undo(st->s, "r-1",
+         "[{'apiId':'5','" VS "':{'ccfId':'" OTHER "','aefId':'aef-x'}}]");
+    told_is(st->s, OTHER_LANE, url, OTHER, IN_VAIN("5", "r-1"));
+    assert_int_equal(entries(st->s, CCF, "r-1"), 3);
+    assert_true(has_psk(st->s));
+    /* Another API, and another method. */
+    undo(st->s, "r-1",
+         "[{'apiId':'4','selSecurityMethod':'OAUTH','" VS "':{'ccfId':'" OTHER
+         "','aefId':'aef-x'}},{'apiId':'3','selSecurityMethod':'PSK','" VS
+         "':{'ccfId':'" OTHER "','aefId':'aef-x'}}]");
+    told_is(st->s, OTHER_LANE, url, OTHER, IN_VAIN("4", "r-1"));
+    told_is(st->s, OTHER_LANE, url, OTHER, IN_VAIN("3", "r-1"));
+    assert_null(told(st->s, OTHER_LANE, "", ""));
+    assert_int_equal(entries(st->s, CCF, "r-1"), 2);
+    assert_null(told(st->s, AEF_LANE, "", ""));
+    assert_int_equal(store_context_delete(st->s, CCF, "r-1"), CCF_STORE_OK);
+    json_decref(told(st->s, AEF_LANE, AEF_URL, "own"));
+    /* There is no context, or no more. */
+    undo(st->s, "r-9",
+         "[{'apiId':'4','selSecurityMethod':'PKI','" VS "':{'ccfId':'" OTHER
+         "','aefId':'aef-x'}}]");
+    assert_int_equal(entries(st->s, CCF, "r-9"), 0);
+    told_is(st->s, OTHER_LANE,
+            "https://" OTHER "/capif-security/v1/trustedInvokers/r-9/delete",
+            OTHER, IN_VAIN("4", "r-9"));
+    ccf_store_domain(st->s, NULL);
+}
+
 void test_revocation_of_nothing(void **state)
 {
     struct stores *st = *state;

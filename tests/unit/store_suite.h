@@ -101,6 +101,7 @@ void test_revocation_of_all(void **state);
 void test_revocation_of_what_is_dropped(void **state);
 void test_revocations_in_one_second(void **state);
 void test_revocation_of_what_a_partner_knows(void **state);
+void test_revocation_of_what_was_in_vain(void **state);
 void test_revocation_of_nothing(void **state);
 
 /* store_share.c */

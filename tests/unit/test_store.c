@@ -419,6 +419,7 @@ static int run_store_tests(const char *name)
         cmocka_unit_test(test_revocation_of_all),
         cmocka_unit_test(test_revocation_of_what_is_dropped),
         cmocka_unit_test(test_revocation_of_what_a_partner_knows),
+        cmocka_unit_test(test_revocation_of_what_was_in_vain),
         cmocka_unit_test(test_revocation_of_nothing),
         cmocka_unit_test(test_revocations_in_one_second),
         cmocka_unit_test(test_share),
