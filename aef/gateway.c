@@ -215,6 +215,8 @@ static bool is_published(const struct claim *p)
     if (aef_resource_may(p->api->resources, path, capif_req_method(p->req),
                          allow))
         return true;
+    capif_log("call-refused", "peer", capif_req_peer(p->req), "why",
+              "not published", NULL);
     if (allow[0] == '\0') {
         capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
     } else {
@@ -261,8 +263,7 @@ static void on_info(const struct aef_info *info, void *arg)
     } else if (strcmp(method, methods[p->how]) != 0) {
         capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
     } else if (!is_published(p)) {
-        capif_log("call-refused", "peer", capif_req_peer(p->req), "why",
-                  "not published", NULL);
+        ; /* answered */
     } else if (introspects(p)) {
         p->known = info->asked;
         aef_verdict_get(p->w, &p->who, capif_req_bearer(p->req), on_verdict, p);
