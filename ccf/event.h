@@ -30,14 +30,14 @@ const char *ccf_invoker_name(const char *own, const char *ccf_id,
                              const char *id, char out[CCF_INVOKER_NAME]);
 
 /* In a transaction. */
-enum ccf_db_status ccf_event_add(struct ccf_store *s,
-                                 const struct ccf_event *event);
+enum capif_db_status ccf_event_add(struct ccf_store *s,
+                                   const struct ccf_event *event);
 /* The same of what concerns one invoker; of other members there is none. */
-enum ccf_db_status ccf_event_invoker(struct ccf_store *s, const char *name,
-                                     const struct capif_identity *who);
+enum capif_db_status ccf_event_invoker(struct ccf_store *s, const char *name,
+                                       const struct capif_identity *who);
 /* The same of a service API; group_id is NULL for a partner's. */
-enum ccf_db_status ccf_event_api(struct ccf_store *s, const char *name,
-                                 const char *api_id, const char *group_id,
-                                 const json_t *doc);
+enum capif_db_status ccf_event_api(struct ccf_store *s, const char *name,
+                                   const char *api_id, const char *group_id,
+                                   const json_t *doc);
 
 #endif

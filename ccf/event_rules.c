@@ -76,10 +76,10 @@ static bool provider_may(const struct kind *kind, const struct ccf_event *e,
 }
 
 /* An invoker: of APIs what it would discover, of all else what is its own. */
-static enum ccf_db_status invoker_shown(struct ccf_store *s,
-                                        const struct kind *kind,
-                                        const struct ccf_event *e,
-                                        const char *id, json_t **shown)
+static enum capif_db_status invoker_shown(struct ccf_store *s,
+                                          const struct kind *kind,
+                                          const struct ccf_event *e,
+                                          const char *id, json_t **shown)
 {
     switch (kind->subject) {
     case AN_API:
@@ -92,24 +92,24 @@ static enum ccf_db_status invoker_shown(struct ccf_store *s,
     case INTERNAL:
         break;
     }
-    return CCF_DB_OK;
+    return CAPIF_DB_OK;
 }
 
-enum ccf_db_status ccf_event_shown(struct ccf_store *s,
-                                   const struct ccf_event *e,
-                                   const struct ccf_subscriber *who,
-                                   json_t **shown)
+enum capif_db_status ccf_event_shown(struct ccf_store *s,
+                                     const struct ccf_event *e,
+                                     const struct ccf_subscriber *who,
+                                     json_t **shown)
 {
     const struct kind *kind = kind_of(e->name);
 
     *shown = NULL;
     if (kind == NULL)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     if (strcmp(who->role, "invoker") == 0)
         return invoker_shown(s, kind, e, who->id, shown);
     if (provider_may(kind, e, who))
         *shown = detail_of(e);
-    return CCF_DB_OK;
+    return CAPIF_DB_OK;
 }
 
 /* ---- which ---- */

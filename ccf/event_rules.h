@@ -22,10 +22,10 @@ struct ccf_subscriber {
  * where it has none; NULL: he must not know of it at all.  In a transaction.
  * Nobody is told of an event of which this says nothing.
  */
-enum ccf_db_status ccf_event_shown(struct ccf_store *s,
-                                   const struct ccf_event *e,
-                                   const struct ccf_subscriber *who,
-                                   json_t **shown);
+enum capif_db_status ccf_event_shown(struct ccf_store *s,
+                                     const struct ccf_event *e,
+                                     const struct ccf_subscriber *who,
+                                     json_t **shown);
 /* Is it subscribed to, and let pass by the event's filter? */
 bool ccf_event_matches(const struct ccf_event *e, const json_t *doc);
 /*

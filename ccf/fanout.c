@@ -59,23 +59,23 @@ static void row_event(const char *const *columns, void *arg)
                                 h->text[3], h->text[4], h->detail };
 }
 
-static enum ccf_db_status event_done(struct ccf_store *s,
-                                     const struct happened *h)
+static enum capif_db_status event_done(struct ccf_store *s,
+                                       const struct happened *h)
 {
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
 
     /* All who may know that an own API is gone know it. */
     if (strcmp(h->ev.name, "SERVICE_API_UNAVAILABLE") == 0
         && h->ev.group_id != NULL && h->ev.api_id != NULL)
         st = ccf_policy_end(s, h->ev.api_id);
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return st;
     return ccf_run(s, "DELETE FROM event WHERE seq = $1", ARGS(h->seq));
 }
 
-static enum ccf_db_status event_at(struct ccf_store *s,
-                                   const struct happened *h,
-                                   const char *progress)
+static enum capif_db_status event_at(struct ccf_store *s,
+                                     const struct happened *h,
+                                     const char *progress)
 {
     return ccf_run(s, "UPDATE event SET progress = $1 WHERE seq = $2",
                    ARGS(progress, h->seq));
@@ -113,48 +113,49 @@ static bool is_older(const struct happened *h, const struct ccf_sub_row *sub)
     return false;
 }
 
-static enum ccf_db_status tell(struct ccf_store *s, const struct happened *h,
-                               struct ccf_sub_row *sub, int64_t now)
+static enum capif_db_status tell(struct ccf_store *s, const struct happened *h,
+                                 struct ccf_sub_row *sub, int64_t now)
 {
     const struct ccf_subscriber who = ccf_sub_who(sub);
     struct ccf_event ev = h->ev;
-    enum ccf_db_status st;
+    enum capif_db_status st;
     json_t *shown;
 
     if (sub->expires <= now || sub->doc == NULL || is_older(h, sub)
         || !ccf_event_matches(&h->ev, sub->doc))
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     st = ccf_event_shown(s, &h->ev, &who, &shown);
     ev.detail = shown;
-    if (st == CCF_DB_OK && shown != NULL)
+    if (st == CAPIF_DB_OK && shown != NULL)
         st = ccf_report_event(s, sub, &ev);
     json_decref(shown);
     return st;
 }
 
 /* *looked_at is the number of subscriptions. */
-static enum ccf_db_status do_page(struct ccf_store *s, const struct happened *h,
-                                  int64_t now, size_t *looked_at)
+static enum capif_db_status do_page(struct ccf_store *s,
+                                    const struct happened *h, int64_t now,
+                                    size_t *looked_at)
 {
     const char *after = h->text[6] != NULL ? h->text[6] : "";
     struct page *p = calloc(1, sizeof(*p));
     char max[24];
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (p == NULL)
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     snprintf(max, sizeof(max), "%d", PAGE);
-    st = ccf_db_run(s->db,
-                    "SELECT " CCF_SUB_COLUMNS " FROM subscribed e"
-                    " JOIN subscription s ON s.id = e.sub_id"
-                    " WHERE e.name = $1 AND e.sub_id > $2"
-                    " ORDER BY e.sub_id LIMIT $3",
-                    ARGS(h->ev.name, after, max), row_page, p, NULL);
-    if (st == CCF_DB_OK && h->text[6] == NULL)
+    st = capif_db_run(s->db,
+                      "SELECT " CCF_SUB_COLUMNS " FROM subscribed e"
+                      " JOIN subscription s ON s.id = e.sub_id"
+                      " WHERE e.name = $1 AND e.sub_id > $2"
+                      " ORDER BY e.sub_id LIMIT $3",
+                      ARGS(h->ev.name, after, max), row_page, p, NULL);
+    if (st == CAPIF_DB_OK && h->text[6] == NULL)
         st = ccf_share(s, &h->ev);
-    for (size_t i = 0; st == CCF_DB_OK && i < p->n; i++)
+    for (size_t i = 0; st == CAPIF_DB_OK && i < p->n; i++)
         st = tell(s, h, &p->rows[i], now);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = p->n == PAGE ? event_at(s, h, p->rows[PAGE - 1].id)
                           : event_done(s, h);
     *looked_at += p->n;
@@ -203,12 +204,12 @@ static void row_invoker(const char *const *columns, void *arg)
 }
 
 /* The page after v->last; *full if there may be another. */
-static enum ccf_db_status survey_apis(struct survey *v, bool *full)
+static enum capif_db_status survey_apis(struct survey *v, bool *full)
 {
     char ccf_id[CAPIF_CCF_ID_MAX + CAPIF_ID_MAX + 2], max[24];
     const char *api_id = "";
     char *slash;
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     strcpy(ccf_id, v->last);
     if ((slash = strchr(ccf_id, '/')) != NULL) {
@@ -216,33 +217,33 @@ static enum ccf_db_status survey_apis(struct survey *v, bool *full)
         api_id = slash + 1;
     }
     snprintf(max, sizeof(max), "%d", APIS_PAGE);
-    st = ccf_db_run(v->s->db,
-                    "SELECT ccf_id, api_id, doc, group_id FROM api"
-                    " WHERE (ccf_id, api_id) > ($1, $2)"
-                    " ORDER BY ccf_id, api_id LIMIT $3",
-                    ARGS(ccf_id, api_id, max), row_api, v, NULL);
+    st = capif_db_run(v->s->db,
+                      "SELECT ccf_id, api_id, doc, group_id FROM api"
+                      " WHERE (ccf_id, api_id) > ($1, $2)"
+                      " ORDER BY ccf_id, api_id LIMIT $3",
+                      ARGS(ccf_id, api_id, max), row_api, v, NULL);
     *full = v->n == APIS_PAGE;
     return st;
 }
 
-static enum ccf_db_status survey_invokers(struct survey *v, bool *full)
+static enum capif_db_status survey_invokers(struct survey *v, bool *full)
 {
     char after[CAPIF_ID_MAX + 1], max[24];
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     snprintf(after, sizeof(after), "%.*s", CAPIF_ID_MAX, v->last);
     snprintf(max, sizeof(max), "%d", IDS_PAGE);
-    st = ccf_db_run(v->s->db,
-                    "SELECT id FROM member WHERE ccf_id = $1"
-                    " AND role = 'invoker' AND id > $2 ORDER BY id LIMIT $3",
-                    ARGS(v->sub.ccf_id, after, max), row_invoker, v, NULL);
+    st = capif_db_run(v->s->db,
+                      "SELECT id FROM member WHERE ccf_id = $1"
+                      " AND role = 'invoker' AND id > $2 ORDER BY id LIMIT $3",
+                      ARGS(v->sub.ccf_id, after, max), row_invoker, v, NULL);
     *full = v->n == IDS_PAGE;
     return st;
 }
 
 /* What the subscriber may know of one thing found, joined into detail. */
-static enum ccf_db_status survey_one(struct survey *v, const json_t *item,
-                                     bool api, json_t *detail)
+static enum capif_db_status survey_one(struct survey *v, const json_t *item,
+                                       bool api, json_t *detail)
 {
     json_t *doc = json_array_get(item, 2), *one, *list;
     const char *id = json_string_value(json_array_get(item, 0)), *name;
@@ -256,7 +257,7 @@ static enum ccf_db_status survey_one(struct survey *v, const json_t *item,
         .detail = full,
     };
     const struct ccf_subscriber who = ccf_sub_who(&v->sub);
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     json_t *shown = NULL;
 
     if (ccf_event_matches(&e, v->sub.doc))
@@ -280,18 +281,18 @@ static enum ccf_db_status survey_one(struct survey *v, const json_t *item,
 }
 
 /* Tell what was found; *told if there is anything. */
-static enum ccf_db_status survey_tell(struct survey *v, bool api, bool *told)
+static enum capif_db_status survey_tell(struct survey *v, bool api, bool *told)
 {
     json_t *detail = json_object(), *item;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     size_t i;
 
     json_array_foreach(v->found, i, item)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = survey_one(v, item, api, detail);
     }
-    if (st == CCF_DB_OK && json_object_size(detail) > 0) {
+    if (st == CAPIF_DB_OK && json_object_size(detail) > 0) {
         *told = true;
         st = ccf_report_send(v->s, &v->sub, v->name, detail);
     }
@@ -303,28 +304,28 @@ static enum ccf_db_status survey_tell(struct survey *v, bool api, bool *told)
  * All pages together are one report.  The progress of one is "+" or "-", for
  * whether anything was told, and the last key.
  */
-static enum ccf_db_status do_survey(struct ccf_store *s,
-                                    const struct happened *h)
+static enum capif_db_status do_survey(struct ccf_store *s,
+                                      const struct happened *h)
 {
     const bool api = strcmp(h->ev.name, "SERVICE_API_AVAILABLE") == 0;
     const char *progress = h->text[6] != NULL ? h->text[6] : "-";
     struct survey v = { .s = s, .name = h->ev.name, .found = json_array() };
     char next[sizeof(v.last) + 1];
     bool full = false, told = progress[0] == '+';
-    enum ccf_db_status st = ccf_db_run(
+    enum capif_db_status st = capif_db_run(
         s->db, "SELECT " CCF_SUB_COLUMNS " FROM subscription s WHERE s.id = $1",
         ARGS(h->text[5]), row_sub, &v.sub, NULL);
 
     snprintf(v.last, sizeof(v.last), "%s", progress + 1);
-    if (st == CCF_DB_OK && v.sub.doc != NULL) {
+    if (st == CAPIF_DB_OK && v.sub.doc != NULL) {
         st = api ? survey_apis(&v, &full) : survey_invokers(&v, &full);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = survey_tell(&v, api, &told);
-        if (st == CCF_DB_OK && !full && told)
+        if (st == CAPIF_DB_OK && !full && told)
             st = ccf_report_count(s, &v.sub);
     }
     snprintf(next, sizeof(next), "%c%s", told ? '+' : '-', v.last);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = full ? event_at(s, h, next) : event_done(s, h);
     ccf_sub_clear(&v.sub);
     json_decref(v.found);
@@ -333,23 +334,23 @@ static enum ccf_db_status do_survey(struct ccf_store *s,
 
 /* ---- what comes first ---- */
 
-static enum ccf_db_status work_fanout(struct ccf_store *s, const void *what)
+static enum capif_db_status work_fanout(struct ccf_store *s, const void *what)
 {
     const int64_t *now = what;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     size_t looked_at = 0;
 
-    for (int n = 0; st == CCF_DB_OK && n < EVENTS_MAX && looked_at < PAGE;
+    for (int n = 0; st == CAPIF_DB_OK && n < EVENTS_MAX && looked_at < PAGE;
          n++) {
         struct happened h = { .detail = NULL };
 
-        st = ccf_db_run(s->db, first_sql, NULL, 0, row_event, &h, NULL);
-        if (st == CCF_DB_OK && h.seq[0] == '\0')
+        st = capif_db_run(s->db, first_sql, NULL, 0, row_event, &h, NULL);
+        if (st == CAPIF_DB_OK && h.seq[0] == '\0')
             break;
-        if (st == CCF_DB_OK && h.text[5] != NULL) {
+        if (st == CAPIF_DB_OK && h.text[5] != NULL) {
             looked_at += PAGE; /* as much work as that */
             st = do_survey(s, &h);
-        } else if (st == CCF_DB_OK) {
+        } else if (st == CAPIF_DB_OK) {
             st = do_page(s, &h, *now, &looked_at);
         }
         happened_clear(&h);

@@ -31,8 +31,8 @@ struct ccf_notice {
 };
 
 /* In a transaction. */
-enum ccf_db_status ccf_notice_add(struct ccf_store *s,
-                                  const struct ccf_notice *notice);
+enum capif_db_status ccf_notice_add(struct ccf_store *s,
+                                    const struct ccf_notice *notice);
 /* One of its own. */
 enum ccf_store_status ccf_store_notice_add(struct ccf_store *s,
                                            const struct ccf_notice *notice);

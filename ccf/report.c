@@ -44,9 +44,9 @@ struct ccf_subscriber ccf_sub_who(const struct ccf_sub_row *row)
     return who;
 }
 
-enum ccf_db_status ccf_report_send(struct ccf_store *s,
-                                   const struct ccf_sub_row *sub,
-                                   const char *name, const json_t *detail)
+enum capif_db_status ccf_report_send(struct ccf_store *s,
+                                     const struct ccf_sub_row *sub,
+                                     const char *name, const json_t *detail)
 {
     json_t *body =
         json_pack("{s:s, s:s, s:O*}", "subscriptionId", sub->id, "events", name,
@@ -57,7 +57,7 @@ enum ccf_db_status ccf_report_send(struct ccf_store *s,
         .trust = CCF_TRUST_PUBLIC,
         .body = body,
     };
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (body != NULL && notice.url != NULL)
         st = ccf_notice_add(s, &notice);
@@ -65,19 +65,19 @@ enum ccf_db_status ccf_report_send(struct ccf_store *s,
     return st;
 }
 
-static enum ccf_db_status end(struct ccf_store *s,
-                              const struct ccf_sub_row *sub)
+static enum capif_db_status end(struct ccf_store *s,
+                                const struct ccf_sub_row *sub)
 {
     return ccf_run(s, "DELETE FROM subscription WHERE id = $1", ARGS(sub->id));
 }
 
-enum ccf_db_status ccf_report_count(struct ccf_store *s,
-                                    struct ccf_sub_row *sub)
+enum capif_db_status ccf_report_count(struct ccf_store *s,
+                                      struct ccf_sub_row *sub)
 {
     char left[24];
 
     if (sub->reports == 0)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     if (--sub->reports == 0)
         return end(s, sub);
     text_of(sub->reports, left);
@@ -85,12 +85,12 @@ enum ccf_db_status ccf_report_count(struct ccf_store *s,
                    ARGS(left, sub->id));
 }
 
-static enum ccf_db_status hold(struct ccf_store *s,
-                               const struct ccf_sub_row *sub, const char *name,
-                               const json_t *detail)
+static enum capif_db_status hold(struct ccf_store *s,
+                                 const struct ccf_sub_row *sub,
+                                 const char *name, const json_t *detail)
 {
     char *text = detail != NULL ? json_dumps(detail, JSON_COMPACT) : NULL;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (text != NULL || detail == NULL)
         st = ccf_run(s,
@@ -100,19 +100,19 @@ static enum ccf_db_status hold(struct ccf_store *s,
     return st;
 }
 
-enum ccf_db_status ccf_report_event(struct ccf_store *s,
-                                    struct ccf_sub_row *sub,
-                                    const struct ccf_event *e)
+enum capif_db_status ccf_report_event(struct ccf_store *s,
+                                      struct ccf_sub_row *sub,
+                                      const struct ccf_event *e)
 {
     json_t *detail =
         ccf_event_detail(e, ccf_events_has(sub->doc, CCF_EVENTS_ENHANCED));
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (sub->period > 0) {
         st = hold(s, sub, e->name, detail);
     } else {
         st = ccf_report_send(s, sub, e->name, detail);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = ccf_report_count(s, sub);
     }
     json_decref(detail);
@@ -191,12 +191,12 @@ static void row_held(const char *const *columns, void *arg)
     }
 }
 
-static enum ccf_db_status send_batch(struct ccf_store *s,
-                                     struct ccf_sub_row *sub,
-                                     const struct batch *b)
+static enum capif_db_status send_batch(struct ccf_store *s,
+                                       struct ccf_sub_row *sub,
+                                       const struct batch *b)
 {
     const bool limited = sub->reports > 0;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     json_t *name, *detail;
     size_t i, j;
 
@@ -206,11 +206,11 @@ static enum ccf_db_status send_batch(struct ccf_store *s,
 
         json_array_foreach(json_object_get(b->details, text), j, detail)
         {
-            if (st != CCF_DB_OK || (limited && sub->reports == 0))
+            if (st != CAPIF_DB_OK || (limited && sub->reports == 0))
                 return st;
             st = ccf_report_send(s, sub, text,
                                  json_object_size(detail) > 0 ? detail : NULL);
-            if (st == CCF_DB_OK)
+            if (st == CAPIF_DB_OK)
                 st = ccf_report_count(s, sub);
         }
     }
@@ -218,24 +218,24 @@ static enum ccf_db_status send_batch(struct ccf_store *s,
 }
 
 /* One page of what is held; *more if there may be another. */
-static enum ccf_db_status send_held(struct ccf_store *s,
-                                    struct ccf_sub_row *sub, bool *more)
+static enum capif_db_status send_held(struct ccf_store *s,
+                                      struct ccf_sub_row *sub, bool *more)
 {
     struct batch b = { json_array(), json_object(), "", 0 };
     char page[24];
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     text_of(HELD_PAGE, page);
     if (b.names != NULL && b.details != NULL)
-        st = ccf_db_run(s->db,
-                        "SELECT seq, name, doc FROM held WHERE sub_id = $1"
-                        " ORDER BY seq LIMIT $2",
-                        ARGS(sub->id, page), row_held, &b, NULL);
+        st = capif_db_run(s->db,
+                          "SELECT seq, name, doc FROM held WHERE sub_id = $1"
+                          " ORDER BY seq LIMIT $2",
+                          ARGS(sub->id, page), row_held, &b, NULL);
     *more = b.n == HELD_PAGE;
-    if (st == CCF_DB_OK && b.n > 0)
+    if (st == CAPIF_DB_OK && b.n > 0)
         st = ccf_run(s, "DELETE FROM held WHERE sub_id = $1 AND seq <= $2",
                      ARGS(sub->id, b.last));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = send_batch(s, sub, &b);
     json_decref(b.names);
     json_decref(b.details);
@@ -262,8 +262,9 @@ static void row_sub(const char *const *columns, void *arg)
 }
 
 /* The next full period after now, so that one that was missed is not two. */
-static enum ccf_db_status next_time(struct ccf_store *s,
-                                    const struct ccf_sub_row *sub, int64_t now)
+static enum capif_db_status next_time(struct ccf_store *s,
+                                      const struct ccf_sub_row *sub,
+                                      int64_t now)
 {
     char when[24];
 
@@ -277,20 +278,20 @@ static enum ccf_db_status next_time(struct ccf_store *s,
  * Whoever is second finds another, or none, or has to try again: its row has
  * changed or is gone.
  */
-static enum ccf_db_status work_due(struct ccf_store *s, const void *what)
+static enum capif_db_status work_due(struct ccf_store *s, const void *what)
 {
     const struct due *d = what;
     struct ccf_sub_row sub = { .doc = NULL };
     bool more = false, limited;
-    enum ccf_db_status st =
-        ccf_db_run(s->db, due_sql, ARGS(d->now_text), row_sub, &sub, NULL);
+    enum capif_db_status st =
+        capif_db_run(s->db, due_sql, ARGS(d->now_text), row_sub, &sub, NULL);
 
-    if (st == CCF_DB_OK && sub.id[0] == '\0')
-        return CCF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK && sub.id[0] == '\0')
+        return CAPIF_DB_NOT_FOUND;
     limited = sub.reports > 0;
-    if (st == CCF_DB_OK && sub.period > 0 && sub.doc != NULL)
+    if (st == CAPIF_DB_OK && sub.period > 0 && sub.doc != NULL)
         st = send_held(s, &sub, &more);
-    if (st == CCF_DB_OK && !more && !(limited && sub.reports == 0))
+    if (st == CAPIF_DB_OK && !more && !(limited && sub.reports == 0))
         st = sub.expires <= d->now ? end(s, &sub) : next_time(s, &sub, d->now);
     ccf_sub_clear(&sub);
     return st;

@@ -29,16 +29,16 @@ void ccf_sub_clear(struct ccf_sub_row *row);
 struct ccf_subscriber ccf_sub_who(const struct ccf_sub_row *row);
 
 /* Owe one EventNotification; detail may be NULL. */
-enum ccf_db_status ccf_report_send(struct ccf_store *s,
-                                   const struct ccf_sub_row *sub,
-                                   const char *name, const json_t *detail);
+enum capif_db_status ccf_report_send(struct ccf_store *s,
+                                     const struct ccf_sub_row *sub,
+                                     const char *name, const json_t *detail);
 /* One report has been made, which may have been the last. */
-enum ccf_db_status ccf_report_count(struct ccf_store *s,
-                                    struct ccf_sub_row *sub);
+enum capif_db_status ccf_report_count(struct ccf_store *s,
+                                      struct ccf_sub_row *sub);
 /* An event for a subscription: report it, or hold it until it is time. */
-enum ccf_db_status ccf_report_event(struct ccf_store *s,
-                                    struct ccf_sub_row *sub,
-                                    const struct ccf_event *e);
+enum capif_db_status ccf_report_event(struct ccf_store *s,
+                                      struct ccf_sub_row *sub,
+                                      const struct ccf_event *e);
 
 /*
  * Do for one subscription whose time has come what is to be done: report what

@@ -103,17 +103,18 @@ static void row_api(const char *const *columns, void *arg)
 }
 
 /* What a discovery by the partner would show; *out NULL: nothing. */
-static enum ccf_db_status seen_by(struct ccf_store *s, const struct api *a,
-                                  const struct ccf_neighbour *to, json_t **out)
+static enum capif_db_status seen_by(struct ccf_store *s, const struct api *a,
+                                    const struct ccf_neighbour *to,
+                                    json_t **out)
 {
     struct ccf_guard guard;
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     *out = a->doc != NULL ? ccf_api_for_partner(a->doc, to->ccf_id, to->aefs)
                           : NULL;
     if (*out == NULL)
-        return CCF_DB_OK;
-    if ((st = ccf_guard_partner(s, a->id, to->ccf_id, &guard)) == CCF_DB_OK) {
+        return CAPIF_DB_OK;
+    if ((st = ccf_guard_partner(s, a->id, to->ccf_id, &guard)) == CAPIF_DB_OK) {
         if (ccf_api_keep_active(*out) && ccf_guard_keep(&guard, *out)) {
             ccf_api_tell_provider(*out, a->group_id,
                                   capif_str(a->group, "apiProvDomInfo"));
@@ -139,9 +140,9 @@ static json_t *publication(const struct ccf_store *s, const struct api *a,
     return body;
 }
 
-static enum ccf_db_status send(struct ccf_store *s, const struct api *a,
-                               const struct ccf_neighbour *to,
-                               const json_t *seen)
+static enum capif_db_status send(struct ccf_store *s, const struct api *a,
+                                 const struct ccf_neighbour *to,
+                                 const json_t *seen)
 {
     char lane[LANE_MAX], url[URL_MAX];
     json_t *body = seen != NULL ? publication(s, a, seen) : NULL;
@@ -152,7 +153,7 @@ static enum ccf_db_status send(struct ccf_store *s, const struct api *a,
         .trust = to->ccf_id,
         .body = body,
     };
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     snprintf(lane, sizeof(lane), "publish:%s", to->ccf_id);
     snprintf(url, sizeof(url), "%s/published-apis/v1/%s/service-apis%s%s",
@@ -169,20 +170,20 @@ static void row_text(const char *const *columns, void *arg)
 }
 
 /* What it was told last, against what it would see now (NULL: nothing). */
-static enum ccf_db_status tell(struct ccf_store *s, const struct api *a,
-                               const struct ccf_neighbour *to,
-                               const json_t *seen)
+static enum capif_db_status tell(struct ccf_store *s, const struct api *a,
+                                 const struct ccf_neighbour *to,
+                                 const json_t *seen)
 {
     char *was = NULL;
     char *now = seen != NULL ? json_dumps(seen, JSON_COMPACT) : NULL;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (now != NULL || seen == NULL)
-        st = ccf_db_run(s->db,
-                        "SELECT doc FROM shared WHERE ccf_id = $1"
-                        " AND api_id = $2",
-                        ARGS(to->ccf_id, a->id), row_text, &was, NULL);
-    if (st != CCF_DB_OK || (was == NULL && now == NULL)
+        st = capif_db_run(s->db,
+                          "SELECT doc FROM shared WHERE ccf_id = $1"
+                          " AND api_id = $2",
+                          ARGS(to->ccf_id, a->id), row_text, &was, NULL);
+    if (st != CAPIF_DB_OK || (was == NULL && now == NULL)
         || (was != NULL && now != NULL && strcmp(was, now) == 0)) {
         free(was);
         free(now);
@@ -197,7 +198,7 @@ static enum ccf_db_status tell(struct ccf_store *s, const struct api *a,
     else
         st = ccf_run(s, "DELETE FROM shared WHERE ccf_id = $1 AND api_id = $2",
                      ARGS(to->ccf_id, a->id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = send(s, a, to, seen);
     free(was);
     free(now);
@@ -222,26 +223,26 @@ static bool concerns(const struct ccf_event *e)
            && capif_list_has(names, e->name);
 }
 
-enum ccf_db_status ccf_share(struct ccf_store *s, const struct ccf_event *e)
+enum capif_db_status ccf_share(struct ccf_store *s, const struct ccf_event *e)
 {
     const struct ccf_domain *d = s->domain;
     struct api a = { .id = e->api_id };
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (d == NULL || !concerns(e))
-        return CCF_DB_OK;
-    st = ccf_db_run(s->db,
-                    "SELECT a.doc, a.group_id, g.doc FROM api a"
-                    " LEFT JOIN grp g ON g.id = a.group_id"
-                    " WHERE a.ccf_id = $1 AND a.api_id = $2",
-                    ARGS(d->ccf_id, a.id), row_api, &a, NULL);
-    for (size_t i = 0; st == CCF_DB_OK && i < d->n; i++) {
+        return CAPIF_DB_OK;
+    st = capif_db_run(s->db,
+                      "SELECT a.doc, a.group_id, g.doc FROM api a"
+                      " LEFT JOIN grp g ON g.id = a.group_id"
+                      " WHERE a.ccf_id = $1 AND a.api_id = $2",
+                      ARGS(d->ccf_id, a.id), row_api, &a, NULL);
+    for (size_t i = 0; st == CAPIF_DB_OK && i < d->n; i++) {
         json_t *seen = NULL;
 
         if (!d->list[i].publish)
             continue;
         st = seen_by(s, &a, &d->list[i], &seen);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = tell(s, &a, &d->list[i], seen);
         json_decref(seen);
     }

@@ -27,6 +27,6 @@ void ccf_api_tell_provider(json_t *api, const char *group_id, const char *info);
 void ccf_api_untell_provider(json_t *api);
 
 /* In a transaction: tell partners what an event changes for them. */
-enum ccf_db_status ccf_share(struct ccf_store *s, const struct ccf_event *e);
+enum capif_db_status ccf_share(struct ccf_store *s, const struct ccf_event *e);
 
 #endif

@@ -11,19 +11,19 @@
 
 #define TRIES 20
 
-enum ccf_store_status ccf_status_of(enum ccf_db_status st)
+enum ccf_store_status ccf_status_of(enum capif_db_status st)
 {
     switch (st) {
-    case CCF_DB_OK:
+    case CAPIF_DB_OK:
         return CCF_STORE_OK;
-    case CCF_DB_NOT_FOUND:
+    case CAPIF_DB_NOT_FOUND:
         return CCF_STORE_NOT_FOUND;
-    case CCF_DB_CONFLICT:
+    case CAPIF_DB_CONFLICT:
         return CCF_STORE_CONFLICT;
-    case CCF_DB_RETRY:
+    case CAPIF_DB_RETRY:
         capif_log("store-failed", "why", "too many at the same time", NULL);
         break;
-    case CCF_DB_ERROR:
+    case CAPIF_DB_ERROR:
         break;
     }
     return CCF_STORE_ERROR;
@@ -31,19 +31,19 @@ enum ccf_store_status ccf_status_of(enum ccf_db_status st)
 
 /* ---- transactions ---- */
 
-static enum ccf_db_status attempt(struct ccf_store *s, bool schema,
-                                  ccf_work_fn *work, const void *what)
+static enum capif_db_status attempt(struct ccf_store *s, bool schema,
+                                    ccf_work_fn *work, const void *what)
 {
-    enum ccf_db_status st = ccf_db_begin(s->db, schema);
+    enum capif_db_status st = capif_db_begin(s->db, schema);
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = work(s, what);
-    for (size_t i = 0; st == CCF_DB_OK && i < s->n_owed; i++)
+    for (size_t i = 0; st == CAPIF_DB_OK && i < s->n_owed; i++)
         st = ccf_notice_add(s, &s->owed[i]);
-    if (st == CCF_DB_OK)
-        st = ccf_db_commit(s->db);
-    if (st != CCF_DB_OK)
-        ccf_db_rollback(s->db);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_commit(s->db);
+    if (st != CAPIF_DB_OK)
+        capif_db_rollback(s->db);
     return st;
 }
 
@@ -67,10 +67,10 @@ enum ccf_store_status ccf_transact(struct ccf_store *s, ccf_work_fn *work,
                                    const void *what)
 {
     const time_t began = time(NULL);
-    enum ccf_db_status st;
+    enum capif_db_status st;
     unsigned n = 0;
 
-    while ((st = attempt(s, false, work, what)) == CCF_DB_RETRY && ++n < TRIES
+    while ((st = attempt(s, false, work, what)) == CAPIF_DB_RETRY && ++n < TRIES
            && time(NULL) - began < 5)
         pause_before(n);
     s->n_owed = 0;
@@ -91,14 +91,14 @@ struct change {
     size_t n;
 };
 
-static enum ccf_db_status work_change(struct ccf_store *s, const void *what)
+static enum capif_db_status work_change(struct ccf_store *s, const void *what)
 {
     const struct change *c = what;
     size_t changed = 0;
-    enum ccf_db_status st =
-        ccf_db_run(s->db, c->sql, c->args, c->n, NULL, NULL, &changed);
+    enum capif_db_status st =
+        capif_db_run(s->db, c->sql, c->args, c->n, NULL, NULL, &changed);
 
-    return st == CCF_DB_OK && changed == 0 ? CCF_DB_NOT_FOUND : st;
+    return st == CAPIF_DB_OK && changed == 0 ? CAPIF_DB_NOT_FOUND : st;
 }
 
 enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
@@ -109,22 +109,22 @@ enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
     return ccf_transact(s, work_change, &c);
 }
 
-enum ccf_db_status ccf_run(struct ccf_store *s, const char *sql,
-                           const char *const *args, size_t n)
+enum capif_db_status ccf_run(struct ccf_store *s, const char *sql,
+                             const char *const *args, size_t n)
 {
-    return ccf_db_run(s->db, sql, args, n, NULL, NULL, NULL);
+    return capif_db_run(s->db, sql, args, n, NULL, NULL, NULL);
 }
 
 /* Outside of one: a server may ask for another attempt here, too. */
-enum ccf_db_status ccf_look(struct ccf_store *s, const char *sql,
-                            const char *const *args, size_t n,
-                            ccf_db_row_fn *row, void *arg)
+enum capif_db_status ccf_look(struct ccf_store *s, const char *sql,
+                              const char *const *args, size_t n,
+                              capif_db_row_fn *row, void *arg)
 {
-    enum ccf_db_status st;
+    enum capif_db_status st;
     unsigned tries = 0;
 
-    while ((st = ccf_db_run(s->db, sql, args, n, row, arg, NULL))
-               == CCF_DB_RETRY
+    while ((st = capif_db_run(s->db, sql, args, n, row, arg, NULL))
+               == CAPIF_DB_RETRY
            && ++tries < TRIES)
         pause_before(tries);
     return st;
@@ -170,16 +170,16 @@ enum ccf_store_status ccf_docs(struct ccf_store *s, const char *sql,
                                const char *const *args, size_t n, json_t **out)
 {
     struct docs docs = { .list = json_array() };
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (docs.list == NULL)
         return CCF_STORE_ERROR;
     st = ccf_look(s, sql, args, n, row_append, &docs);
-    if (st == CCF_DB_OK && docs.damaged) {
+    if (st == CAPIF_DB_OK && docs.damaged) {
         capif_log("store-failed", "why", "a document is no JSON", NULL);
-        st = CCF_DB_ERROR;
+        st = CAPIF_DB_ERROR;
     }
-    if (st != CCF_DB_OK) {
+    if (st != CAPIF_DB_OK) {
         json_decref(docs.list);
         return ccf_status_of(st);
     }
@@ -222,13 +222,13 @@ void ccf_row_doc(const char *const *columns, void *arg)
 static bool migrate(struct ccf_store *s)
 {
     bool is_new;
-    enum ccf_db_status st = CCF_DB_RETRY;
+    enum capif_db_status st = CAPIF_DB_RETRY;
 
-    for (unsigned n = 0; st == CCF_DB_RETRY && n < TRIES; n++) {
+    for (unsigned n = 0; st == CAPIF_DB_RETRY && n < TRIES; n++) {
         if (n > 0)
             pause_before(n);
         st = ccf_schema_is_new(s, &is_new);
-        if (st == CCF_DB_OK && !is_new)
+        if (st == CAPIF_DB_OK && !is_new)
             st = attempt(s, true, ccf_schema_renew, NULL);
     }
     return ccf_status_of(st) == CCF_STORE_OK;
@@ -240,7 +240,7 @@ struct ccf_store *ccf_store_open(const char *where)
 
     if (s == NULL)
         return NULL;
-    if ((s->db = ccf_db_open(where)) == NULL || !migrate(s)) {
+    if ((s->db = capif_db_open(where)) == NULL || !migrate(s)) {
         ccf_store_close(s);
         return NULL;
     }
@@ -256,6 +256,6 @@ void ccf_store_close(struct ccf_store *s)
 {
     if (s == NULL)
         return;
-    ccf_db_close(s->db);
+    capif_db_close(s->db);
     free(s);
 }

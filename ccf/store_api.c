@@ -13,11 +13,11 @@ struct api {
     const json_t *doc;
 };
 
-static enum ccf_db_status work_api_put(struct ccf_store *s, const void *what)
+static enum capif_db_status work_api_put(struct ccf_store *s, const void *what)
 {
     const struct api *a = what;
     char *text = json_dumps(a->doc, JSON_COMPACT);
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (text != NULL)
         st = ccf_run(
@@ -92,25 +92,26 @@ static void row_was(const char *const *columns, void *arg)
         snprintf(was->group_id, sizeof(was->group_id), "%s", columns[1]);
 }
 
-static enum ccf_db_status work_api_delete(struct ccf_store *s, const void *what)
+static enum capif_db_status work_api_delete(struct ccf_store *s,
+                                            const void *what)
 {
     const struct api *a = what;
     struct was was = { .doc = NULL };
     size_t changed = 0;
-    enum ccf_db_status st = ccf_db_run(
+    enum capif_db_status st = capif_db_run(
         s->db,
         "SELECT doc, group_id FROM api WHERE ccf_id = $1 AND api_id = $2",
         ARGS(a->ccf_id, a->api_id), row_was, &was, NULL);
 
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2"
-                        " AND apf_id = $3",
-                        ARGS(a->ccf_id, a->api_id, a->apf_id), NULL, NULL,
-                        &changed);
-    if (st == CCF_DB_OK && changed == 0)
-        st = CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK && was.doc != NULL)
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2"
+                          " AND apf_id = $3",
+                          ARGS(a->ccf_id, a->api_id, a->apf_id), NULL, NULL,
+                          &changed);
+    if (st == CAPIF_DB_OK && changed == 0)
+        st = CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK && was.doc != NULL)
         st = ccf_event_api(s, "SERVICE_API_UNAVAILABLE", a->api_id,
                            was.group_id, was.doc);
     json_decref(was.doc);
@@ -135,61 +136,62 @@ static void row_text(const char *const *columns, void *arg)
 }
 
 /* One that is new or another; it is taken out of left, what there was. */
-static enum ccf_db_status api_renew(struct ccf_store *s, const struct api *a,
-                                    json_t *left)
+static enum capif_db_status api_renew(struct ccf_store *s, const struct api *a,
+                                      json_t *left)
 {
     const char *text = json_string_value(json_object_get(left, a->api_id));
     const bool known = text != NULL;
     json_t *was = known ? json_loads(text, 0, NULL) : NULL;
     const bool same = json_equal(was, a->doc);
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
 
     json_decref(was);
     (void)json_object_del(left, a->api_id);
-    if (same || (st = work_api_put(s, a)) != CCF_DB_OK)
+    if (same || (st = work_api_put(s, a)) != CAPIF_DB_OK)
         return st;
     return ccf_event_api(s,
                          known ? "SERVICE_API_UPDATE" : "SERVICE_API_AVAILABLE",
                          a->api_id, NULL, a->doc);
 }
 
-static enum ccf_db_status api_drop(struct ccf_store *s, const char *ccf_id,
-                                   const char *api_id, const json_t *text)
+static enum capif_db_status api_drop(struct ccf_store *s, const char *ccf_id,
+                                     const char *api_id, const json_t *text)
 {
     json_t *doc = json_loads(json_string_value(text), 0, NULL);
-    enum ccf_db_status st =
+    enum capif_db_status st =
         ccf_run(s, "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2",
                 ARGS(ccf_id, api_id));
 
-    if (st == CCF_DB_OK && doc != NULL)
+    if (st == CAPIF_DB_OK && doc != NULL)
         st = ccf_event_api(s, "SERVICE_API_UNAVAILABLE", api_id, NULL, doc);
     json_decref(doc);
     return st;
 }
 
 /* Only what differs is written, and told to those who have subscribed. */
-static enum ccf_db_status work_api_replace(struct ccf_store *s,
-                                           const void *what)
+static enum capif_db_status work_api_replace(struct ccf_store *s,
+                                             const void *what)
 {
     const struct api *all = what;
     struct api one = *all;
     json_t *left = json_object(), *text;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     const char *api_id;
     size_t i;
 
     if (left != NULL)
-        st = ccf_db_run(s->db, "SELECT api_id, doc FROM api WHERE ccf_id = $1",
-                        ARGS(all->ccf_id), row_text, left, NULL);
+        st =
+            capif_db_run(s->db, "SELECT api_id, doc FROM api WHERE ccf_id = $1",
+                         ARGS(all->ccf_id), row_text, left, NULL);
     json_array_foreach(all->doc, i, one.doc)
     {
         one.api_id = json_string_value(json_object_get(one.doc, "apiId"));
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = api_renew(s, &one, left);
     }
     json_object_foreach(left, api_id, text)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = api_drop(s, all->ccf_id, api_id, text);
     }
     json_decref(left);
@@ -210,38 +212,39 @@ struct merge {
     const json_t *docs, *gone;
 };
 
-static enum ccf_db_status was_get(struct ccf_store *s, const char *ccf_id,
-                                  const char *api_id, json_t *left)
+static enum capif_db_status was_get(struct ccf_store *s, const char *ccf_id,
+                                    const char *api_id, json_t *left)
 {
-    return ccf_db_run(s->db,
-                      "SELECT api_id, doc FROM api WHERE ccf_id = $1"
-                      " AND api_id = $2",
-                      ARGS(ccf_id, api_id), row_text, left, NULL);
+    return capif_db_run(s->db,
+                        "SELECT api_id, doc FROM api WHERE ccf_id = $1"
+                        " AND api_id = $2",
+                        ARGS(ccf_id, api_id), row_text, left, NULL);
 }
 
-static enum ccf_db_status work_api_merge(struct ccf_store *s, const void *what)
+static enum capif_db_status work_api_merge(struct ccf_store *s,
+                                           const void *what)
 {
     const struct merge *m = what;
     struct api one = { .ccf_id = m->ccf_id };
     json_t *left = json_object();
-    enum ccf_db_status st = left != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    enum capif_db_status st = left != NULL ? CAPIF_DB_OK : CAPIF_DB_ERROR;
     const json_t *id;
     size_t i;
 
     json_array_foreach(m->docs, i, one.doc)
     {
         one.api_id = json_string_value(json_object_get(one.doc, "apiId"));
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = was_get(s, m->ccf_id, one.api_id, left);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = api_renew(s, &one, left);
     }
     json_array_foreach(m->gone, i, id)
     {
         one.api_id = json_string_value(id);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = was_get(s, m->ccf_id, one.api_id, left);
-        if (st == CCF_DB_OK && json_object_get(left, one.api_id) != NULL)
+        if (st == CAPIF_DB_OK && json_object_get(left, one.api_id) != NULL)
             st = api_drop(s, m->ccf_id, one.api_id,
                           json_object_get(left, one.api_id));
     }
@@ -333,8 +336,8 @@ static void row_page(const char *const *columns, void *arg)
 static const char all_sql[] =
     COLUMNS " WHERE (ccf_id, api_id) > ($1, $2)" ORDER;
 
-static enum ccf_db_status page_read(struct ccf_store *s, const char *ccf_id,
-                                    const char *api_name, struct page *p)
+static enum capif_db_status page_read(struct ccf_store *s, const char *ccf_id,
+                                      const char *api_name, struct page *p)
 {
     const char *ccf = p->after_ccf != NULL ? p->after_ccf : "";
     const char *id = p->after_id != NULL ? p->after_id : "";
@@ -385,7 +388,7 @@ enum ccf_store_status ccf_store_api_each(struct ccf_store *s,
     bool more = p != NULL;
 
     while (more) {
-        enum ccf_db_status looked = page_read(s, ccf_id, api_name, p);
+        enum capif_db_status looked = page_read(s, ccf_id, api_name, p);
 
         st = p->failed ? CCF_STORE_ERROR : ccf_status_of(looked);
         if (st == CCF_STORE_OK)
@@ -399,12 +402,12 @@ enum ccf_store_status ccf_store_api_each(struct ccf_store *s,
     return st == CCF_STORE_NOT_FOUND ? CCF_STORE_OK : st;
 }
 
-static enum ccf_db_status name_set(struct ccf_store *s,
-                                   const struct page_row *row)
+static enum capif_db_status name_set(struct ccf_store *s,
+                                     const struct page_row *row)
 {
     json_t *doc = json_loads(row->text, JSON_REJECT_DUPLICATES, NULL);
     const char *name = json_string_value(json_object_get(doc, "apiName"));
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
 
     if (name != NULL)
         st = ccf_run(s,
@@ -415,22 +418,22 @@ static enum ccf_db_status name_set(struct ccf_store *s,
     return st;
 }
 
-enum ccf_db_status ccf_api_names_fill(struct ccf_store *s)
+enum capif_db_status ccf_api_names_fill(struct ccf_store *s)
 {
     struct page *p = calloc(1, sizeof(*p));
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     bool more = p != NULL;
 
     while (more) {
-        st = ccf_db_run(s->db, all_sql,
-                        ARGS(p->after_ccf != NULL ? p->after_ccf : "",
-                             p->after_id != NULL ? p->after_id : ""),
-                        row_page, p, NULL);
+        st = capif_db_run(s->db, all_sql,
+                          ARGS(p->after_ccf != NULL ? p->after_ccf : "",
+                               p->after_id != NULL ? p->after_id : ""),
+                          row_page, p, NULL);
         if (p->failed)
-            st = CCF_DB_ERROR;
-        for (size_t i = 0; st == CCF_DB_OK && i < p->n; i++)
+            st = CAPIF_DB_ERROR;
+        for (size_t i = 0; st == CAPIF_DB_OK && i < p->n; i++)
             st = name_set(s, &p->rows[i]);
-        more = st == CCF_DB_OK && p->n == PAGE;
+        more = st == CAPIF_DB_OK && p->n == PAGE;
         if (more)
             page_turn(p);
     }

@@ -184,9 +184,9 @@ static void row_edge(const char *const *columns, void *arg)
 }
 
 /* Below the last row: all there is, unless most of it may be left out. */
-static enum ccf_db_status window(struct ccf_store *s,
-                                 const struct ccf_log_query *q,
-                                 const struct plan *p, struct found *f)
+static enum capif_db_status window(struct ccf_store *s,
+                                   const struct ccf_log_query *q,
+                                   const struct plan *p, struct found *f)
 {
     char from[24], nth[24];
     const char *args[] = { q->group_id, f->time, f->seq, from, p->by, nth };
@@ -197,15 +197,15 @@ static enum ccf_db_status window(struct ccf_store *s,
     strcpy(f->edge_time, from);
     strcpy(f->edge_seq, "0");
     if (!p->leaves_out)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     if (p->by == NULL)
         args[4] = nth;
     return ccf_look(s, p->edge, args, p->by != NULL ? 6 : 5, row_edge, f);
 }
 
-static enum ccf_db_status page(struct ccf_store *s,
-                               const struct ccf_log_query *q,
-                               const struct plan *p, struct found *f)
+static enum capif_db_status page(struct ccf_store *s,
+                                 const struct ccf_log_query *q,
+                                 const struct plan *p, struct found *f)
 {
     const char *const *r = p->rest;
 
@@ -218,27 +218,27 @@ static enum ccf_db_status page(struct ccf_store *s,
                     row_found, f);
 }
 
-static enum ccf_db_status read_all(struct ccf_store *s,
-                                   const struct ccf_log_query *q,
-                                   struct found *f)
+static enum capif_db_status read_all(struct ccf_store *s,
+                                     const struct ccf_log_query *q,
+                                     struct found *f)
 {
     const struct plan p = plan_of(q);
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     for (int n = 0; n < WINDOWS; n++) {
-        if ((st = window(s, q, &p, f)) != CCF_DB_OK)
+        if ((st = window(s, q, &p, f)) != CAPIF_DB_OK)
             return st;
         do
             st = page(s, q, &p, f);
-        while (st == CCF_DB_OK && f->of_page == PAGE && !f->truncated
+        while (st == CAPIF_DB_OK && f->of_page == PAGE && !f->truncated
                && !f->failed);
-        if (st != CCF_DB_OK || f->truncated || f->failed || f->is_last)
+        if (st != CAPIF_DB_OK || f->truncated || f->failed || f->is_last)
             return st;
         strcpy(f->time, f->edge_time);
         strcpy(f->seq, f->edge_seq);
     }
     f->truncated = true;
-    return CCF_DB_OK;
+    return CAPIF_DB_OK;
 }
 
 enum ccf_store_status ccf_store_log_find(struct ccf_store *s, const char *own,
@@ -246,7 +246,7 @@ enum ccf_store_status ccf_store_log_find(struct ccf_store *s, const char *own,
                                          json_t **logs, bool *truncated)
 {
     struct found f = { .own = own, .max = q->max };
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     f.logs = json_array();
     f.by_key = json_object();
@@ -254,13 +254,13 @@ enum ccf_store_status ccf_store_log_find(struct ccf_store *s, const char *own,
     snprintf(f.time, sizeof(f.time), "%lld", (long long)q->until + 1);
     strcpy(f.seq, "0");
     st = read_all(s, q, &f);
-    if (st == CCF_DB_OK && f.failed) {
+    if (st == CAPIF_DB_OK && f.failed) {
         capif_log("store-failed", "why", "a log entry is no JSON", NULL);
-        st = CCF_DB_ERROR;
+        st = CAPIF_DB_ERROR;
     }
     json_decref(f.by_key);
     /* Something asked for is no text: nothing has it. */
-    if (st != CCF_DB_OK && st != CCF_DB_NOT_FOUND) {
+    if (st != CAPIF_DB_OK && st != CAPIF_DB_NOT_FOUND) {
         json_decref(f.logs);
         return ccf_status_of(st);
     }

@@ -32,50 +32,50 @@ static enum ccf_store_status transact(struct ccf_store *s, ccf_work_fn *work,
     return why != CCF_STORE_OK ? why : st;
 }
 
-/* Not CCF_DB_OK, so it is rolled back; and not to be tried again. */
-static enum ccf_db_status refuse(const struct change *c,
-                                 enum ccf_store_status why)
+/* Not CAPIF_DB_OK, so it is rolled back; and not to be tried again. */
+static enum capif_db_status refuse(const struct change *c,
+                                   enum ccf_store_status why)
 {
     *c->why = why;
-    return CCF_DB_NOT_FOUND;
+    return CAPIF_DB_NOT_FOUND;
 }
 
-enum ccf_db_status ccf_member_hold(struct ccf_store *s,
-                                   const struct ccf_member *by,
-                                   enum ccf_store_status *why)
+enum capif_db_status ccf_member_hold(struct ccf_store *s,
+                                     const struct ccf_member *by,
+                                     enum ccf_store_status *why)
 {
     struct ccf_member now;
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     *why = CCF_STORE_OK; /* it may be another attempt */
     st = ccf_run(s, "UPDATE grp SET doc = doc WHERE id = $1",
                  ARGS(by->group_id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_member_get(s, &by->who, &now);
-    if (st == CCF_DB_NOT_FOUND
-        || (st == CCF_DB_OK
+    if (st == CAPIF_DB_NOT_FOUND
+        || (st == CAPIF_DB_OK
             && (strcmp(now.group_id, by->group_id) != 0
                 || strcmp(now.thumbprint, by->thumbprint) != 0))) {
         *why = CCF_STORE_GONE;
-        return CCF_DB_NOT_FOUND;
+        return CAPIF_DB_NOT_FOUND;
     }
     return st;
 }
 
-static enum ccf_db_status hold(struct ccf_store *s, const struct change *c)
+static enum capif_db_status hold(struct ccf_store *s, const struct change *c)
 {
     return ccf_member_hold(s, c->by, c->why);
 }
 
 /* A statement for one row, with doc and was as texts $1 and $2. */
-static enum ccf_db_status swap(struct ccf_store *s, const struct change *c,
-                               const char *sql, const char *const *more,
-                               size_t n)
+static enum capif_db_status swap(struct ccf_store *s, const struct change *c,
+                                 const char *sql, const char *const *more,
+                                 size_t n)
 {
     const char *args[5] = { NULL };
     char *was = json_dumps(c->was, JSON_COMPACT);
     char *text = json_dumps(c->doc, JSON_COMPACT);
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     size_t changed = 0;
 
     args[0] = text;
@@ -83,10 +83,11 @@ static enum ccf_db_status swap(struct ccf_store *s, const struct change *c,
     for (size_t i = 0; i < n; i++)
         args[2 + i] = more[i];
     if (was != NULL && text != NULL)
-        st = ccf_db_run(s->db, sql, args, 2 + n, NULL, NULL, &changed);
+        st = capif_db_run(s->db, sql, args, 2 + n, NULL, NULL, &changed);
     free(was);
     free(text);
-    return st == CCF_DB_OK && changed == 0 ? refuse(c, CCF_STORE_CHANGED) : st;
+    return st == CAPIF_DB_OK && changed == 0 ? refuse(c, CCF_STORE_CHANGED)
+                                             : st;
 }
 
 /* ---- onboardings and registrations ---- */
@@ -97,17 +98,17 @@ enum ccf_store_status ccf_store_group_get(struct ccf_store *s,
     return ccf_doc(s, "SELECT doc FROM grp WHERE id = $1", ARGS(group_id), doc);
 }
 
-static enum ccf_db_status member_put(struct ccf_store *s,
-                                     const struct ccf_member *m,
-                                     const char *group_id)
+static enum capif_db_status member_put(struct ccf_store *s,
+                                       const struct ccf_member *m,
+                                       const char *group_id)
 {
     char not_after[24];
     size_t changed = 0;
-    enum ccf_db_status st = ccf_revoke_former(s, m, group_id);
+    enum capif_db_status st = ccf_revoke_former(s, m, group_id);
 
     ccf_seconds(m->not_after, not_after);
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(
             s->db,
             "INSERT INTO member VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
             " ON CONFLICT (ccf_id, role, id) DO UPDATE"
@@ -122,7 +123,7 @@ static enum ccf_db_status member_put(struct ccf_store *s,
                  group_id, m->thumbprint, m->ca, m->serial, not_after),
             NULL, NULL, &changed);
 
-    return st == CCF_DB_OK && changed == 0 ? CCF_DB_CONFLICT : st;
+    return st == CAPIF_DB_OK && changed == 0 ? CAPIF_DB_CONFLICT : st;
 }
 
 static void row_id(const char *const *columns, void *arg)
@@ -153,13 +154,13 @@ static void drop(json_t *list, const char *key, const json_t *ids)
 }
 
 /* One API is another now, or gone: doc NULL. */
-static enum ccf_db_status api_replace(struct ccf_store *s,
-                                      const struct ccf_member *by,
-                                      const char *api_id, const json_t *was,
-                                      const json_t *doc)
+static enum capif_db_status api_replace(struct ccf_store *s,
+                                        const struct ccf_member *by,
+                                        const char *api_id, const json_t *was,
+                                        const json_t *doc)
 {
     char *text = doc != NULL ? json_dumps(doc, JSON_COMPACT) : NULL;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (text != NULL)
         st = ccf_run(s,
@@ -170,7 +171,7 @@ static enum ccf_db_status api_replace(struct ccf_store *s,
         st = ccf_run(s, "DELETE FROM api WHERE ccf_id = $1 AND api_id = $2",
                      ARGS(by->who.ccf_id, api_id));
     free(text);
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return st;
     return ccf_event_api(
         s, doc != NULL ? "SERVICE_API_UPDATE" : "SERVICE_API_UNAVAILABLE",
@@ -178,15 +179,15 @@ static enum ccf_db_status api_replace(struct ccf_store *s,
 }
 
 /* One API without the AEFs that go. */
-static enum ccf_db_status api_without(struct ccf_store *s,
-                                      const struct ccf_member *by,
-                                      const json_t *was, const json_t *ids)
+static enum capif_db_status api_without(struct ccf_store *s,
+                                        const struct ccf_member *by,
+                                        const json_t *was, const json_t *ids)
 {
     const char *api_id = json_string_value(json_object_get(was, "apiId"));
     json_t *doc = json_deep_copy(was);
     json_t *profiles = json_object_get(doc, "aefProfiles");
     size_t before = json_array_size(profiles);
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
 
     drop(profiles, "aefId", ids);
     drop(json_object_get(json_object_get(doc, "apiStatus"), "aefIds"), NULL,
@@ -199,28 +200,28 @@ static enum ccf_db_status api_without(struct ccf_store *s,
 }
 
 /* The AEFs of the group that go, and what they serve. */
-static enum ccf_db_status prune_aefs(struct ccf_store *s,
-                                     const struct ccf_member *by)
+static enum capif_db_status prune_aefs(struct ccf_store *s,
+                                       const struct ccf_member *by)
 {
     json_t *ids = json_object(), *docs = json_array(), *doc;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     size_t i;
 
     if (ids != NULL && docs != NULL)
-        st = ccf_db_run(s->db,
-                        "SELECT id FROM member WHERE group_id = $1"
-                        " AND role = 'aef' AND thumbprint = ''",
-                        ARGS(by->group_id), row_id, ids, NULL);
-    if (st == CCF_DB_OK && json_object_size(ids) > 0)
-        st = ccf_db_run(s->db,
-                        "SELECT doc FROM api WHERE ccf_id = $1 AND apf_id"
-                        " IN (SELECT id FROM member WHERE ccf_id = $1"
-                        " AND group_id = $2 AND role = 'apf')",
-                        ARGS(by->who.ccf_id, by->group_id), row_append, docs,
-                        NULL);
+        st = capif_db_run(s->db,
+                          "SELECT id FROM member WHERE group_id = $1"
+                          " AND role = 'aef' AND thumbprint = ''",
+                          ARGS(by->group_id), row_id, ids, NULL);
+    if (st == CAPIF_DB_OK && json_object_size(ids) > 0)
+        st = capif_db_run(s->db,
+                          "SELECT doc FROM api WHERE ccf_id = $1 AND apf_id"
+                          " IN (SELECT id FROM member WHERE ccf_id = $1"
+                          " AND group_id = $2 AND role = 'apf')",
+                          ARGS(by->who.ccf_id, by->group_id), row_append, docs,
+                          NULL);
     json_array_foreach(docs, i, doc)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = api_without(s, by, doc, ids);
     }
     json_decref(docs);
@@ -229,11 +230,11 @@ static enum ccf_db_status prune_aefs(struct ccf_store *s,
 }
 
 /* What the members that have no certificate any more leave behind. */
-static enum ccf_db_status prune(struct ccf_store *s,
-                                const struct ccf_member *by)
+static enum capif_db_status prune(struct ccf_store *s,
+                                  const struct ccf_member *by)
 {
     /* There may be any number of them: what ccf_event_api() does, in SQL. */
-    enum ccf_db_status st = ccf_run(
+    enum capif_db_status st = ccf_run(
         s,
         "INSERT INTO event (name, api_id, group_id, doc)"
         " SELECT 'SERVICE_API_UNAVAILABLE', a.api_id, m.group_id,"
@@ -242,51 +243,51 @@ static enum ccf_db_status prune(struct ccf_store *s,
         " WHERE m.group_id = $1 AND m.role = 'apf' AND m.thumbprint = ''",
         ARGS(by->group_id));
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(
             s,
             "DELETE FROM api WHERE ccf_id = $1 AND apf_id IN (SELECT id FROM"
             " member WHERE ccf_id = $1 AND group_id = $2 AND role = 'apf'"
             " AND thumbprint = '')",
             ARGS(by->who.ccf_id, by->group_id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = prune_aefs(s, by);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_revoke_group(s, by->who.ccf_id, by->group_id, true);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s,
                      "DELETE FROM member WHERE group_id = $1"
                      " AND thumbprint = ''",
                      ARGS(by->group_id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_policy_tidy_group(s, by->who.ccf_id, by->group_id);
     return st;
 }
 
 /* Nobody of the group has a certificate, until he gets one. */
-static enum ccf_db_status disown(struct ccf_store *s,
-                                 const struct ccf_member *by)
+static enum capif_db_status disown(struct ccf_store *s,
+                                   const struct ccf_member *by)
 {
     return ccf_run(s, "UPDATE member SET thumbprint = '' WHERE group_id = $1",
                    ARGS(by->group_id));
 }
 
-static enum ccf_db_status work_group_change(struct ccf_store *s,
-                                            const void *what)
+static enum capif_db_status work_group_change(struct ccf_store *s,
+                                              const void *what)
 {
     const struct change *c = what;
-    enum ccf_db_status st = hold(s, c);
+    enum capif_db_status st = hold(s, c);
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = swap(s, c, "UPDATE grp SET doc = $1 WHERE doc = $2 AND id = $3",
                   ARGS(c->by->group_id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = disown(s, c->by);
-    for (size_t i = 0; st == CCF_DB_OK && i < c->n; i++)
+    for (size_t i = 0; st == CAPIF_DB_OK && i < c->n; i++)
         st = member_put(s, &c->members[i], c->by->group_id);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_event_invoker(s, "API_INVOKER_UPDATED", &c->by->who);
-    return st == CCF_DB_OK ? prune(s, c->by) : st;
+    return st == CAPIF_DB_OK ? prune(s, c->by) : st;
 }
 
 enum ccf_store_status ccf_store_group_change(
@@ -300,17 +301,17 @@ enum ccf_store_status ccf_store_group_change(
     return transact(s, work_group_change, &c);
 }
 
-static enum ccf_db_status work_group_remove(struct ccf_store *s,
-                                            const void *what)
+static enum capif_db_status work_group_remove(struct ccf_store *s,
+                                              const void *what)
 {
     const struct change *c = what;
-    enum ccf_db_status st = hold(s, c);
+    enum capif_db_status st = hold(s, c);
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = disown(s, c->by);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = prune(s, c->by);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s, "DELETE FROM grp WHERE id = $1", ARGS(c->by->group_id));
     return st;
 }
@@ -335,40 +336,41 @@ enum ccf_store_status ccf_store_api_of(struct ccf_store *s,
                    ARGS(apf->ccf_id, api_id, apf->id), doc);
 }
 
-enum ccf_db_status ccf_aef_of_group(struct ccf_store *s, const char *ccf_id,
-                                    const char *aef_id, const char *group_id,
-                                    bool *is)
+enum capif_db_status ccf_aef_of_group(struct ccf_store *s, const char *ccf_id,
+                                      const char *aef_id, const char *group_id,
+                                      bool *is)
 {
     struct capif_identity who = { .role = CAPIF_AEF };
     struct ccf_member aef;
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     *is = false;
     if (aef_id == NULL || strlen(aef_id) >= sizeof(who.id))
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     strcpy(who.ccf_id, ccf_id);
     strcpy(who.id, aef_id);
     st = ccf_member_get(s, &who, &aef);
-    *is = st == CCF_DB_OK && strcmp(aef.group_id, group_id) == 0;
-    return st == CCF_DB_NOT_FOUND ? CCF_DB_OK : st;
+    *is = st == CAPIF_DB_OK && strcmp(aef.group_id, group_id) == 0;
+    return st == CAPIF_DB_NOT_FOUND ? CAPIF_DB_OK : st;
 }
 
 /* Every AEF must be of the provider domain that the APF is of. */
-static enum ccf_db_status own_aefs(struct ccf_store *s, const struct change *c)
+static enum capif_db_status own_aefs(struct ccf_store *s,
+                                     const struct change *c)
 {
     const json_t *profile;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     bool own = true;
     size_t i;
 
     json_array_foreach(json_object_get(c->doc, "aefProfiles"), i, profile)
     {
-        if (st == CCF_DB_OK && own)
+        if (st == CAPIF_DB_OK && own)
             st = ccf_aef_of_group(s, c->by->who.ccf_id,
                                   capif_str(profile, "aefId"), c->by->group_id,
                                   &own);
     }
-    return st == CCF_DB_OK && !own ? refuse(c, CCF_STORE_CHANGED) : st;
+    return st == CAPIF_DB_OK && !own ? refuse(c, CCF_STORE_CHANGED) : st;
 }
 
 static const char *api_name(const json_t *doc)
@@ -376,11 +378,11 @@ static const char *api_name(const json_t *doc)
     return json_string_value(json_object_get(doc, "apiName"));
 }
 
-static enum ccf_db_status api_insert(struct ccf_store *s,
-                                     const struct change *c)
+static enum capif_db_status api_insert(struct ccf_store *s,
+                                       const struct change *c)
 {
     char *text = json_dumps(c->doc, JSON_COMPACT);
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (text != NULL)
         st = ccf_run(s,
@@ -392,18 +394,18 @@ static enum ccf_db_status api_insert(struct ccf_store *s,
     return st;
 }
 
-static enum ccf_db_status api_update(struct ccf_store *s,
-                                     const struct change *c)
+static enum capif_db_status api_update(struct ccf_store *s,
+                                       const struct change *c)
 {
-    enum ccf_db_status st =
+    enum capif_db_status st =
         swap(s, c,
              "UPDATE api SET doc = $1 WHERE doc = $2 AND ccf_id = $3"
              " AND api_id = $4 AND apf_id = $5",
              ARGS(c->by->who.ccf_id, c->api_id, c->by->who.id));
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_policy_tidy(s, c->by->who.ccf_id, c->api_id);
-    if (st == CCF_DB_OK
+    if (st == CAPIF_DB_OK
         && !json_equal(json_object_get(c->was, "apiName"),
                        json_object_get(c->doc, "apiName")))
         st = ccf_run(s,
@@ -413,17 +415,17 @@ static enum ccf_db_status api_update(struct ccf_store *s,
     return st;
 }
 
-static enum ccf_db_status work_api_set(struct ccf_store *s, const void *what)
+static enum capif_db_status work_api_set(struct ccf_store *s, const void *what)
 {
     const struct change *c = what;
-    enum ccf_db_status st = hold(s, c);
+    enum capif_db_status st = hold(s, c);
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = own_aefs(s, c);
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return st;
     st = c->was == NULL ? api_insert(s, c) : api_update(s, c);
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return st;
     return ccf_event_api(
         s, c->was == NULL ? "SERVICE_API_AVAILABLE" : "SERVICE_API_UPDATE",

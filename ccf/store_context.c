@@ -12,24 +12,24 @@ struct context {
     bool own;
 };
 
-static enum ccf_db_status work_context_put(struct ccf_store *s,
-                                           const void *what)
+static enum capif_db_status work_context_put(struct ccf_store *s,
+                                             const void *what)
 {
     const struct context *c = what;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     bool member = false;
 
     if (c->own)
-        st = ccf_db_run(s->db,
-                        "SELECT 1 FROM member WHERE ccf_id = $1"
-                        " AND role = 'invoker' AND id = $2",
-                        ARGS(c->ccf_id, c->invoker_id), ccf_row_there, &member,
-                        NULL);
-    if (st == CCF_DB_OK && c->own && !member)
-        return CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK)
+        st = capif_db_run(s->db,
+                          "SELECT 1 FROM member WHERE ccf_id = $1"
+                          " AND role = 'invoker' AND id = $2",
+                          ARGS(c->ccf_id, c->invoker_id), ccf_row_there,
+                          &member, NULL);
+    if (st == CAPIF_DB_OK && c->own && !member)
+        return CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
         st = ccf_revoke_dropped(s, c->ccf_id, c->invoker_id, c->doc);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s,
                      "INSERT INTO context VALUES ($1, $2, $3, $4)"
                      " ON CONFLICT (ccf_id, invoker_id) DO UPDATE"
@@ -143,7 +143,7 @@ enum ccf_store_status ccf_store_psk_under(struct ccf_store *s, const char *kek,
                                           const char *after, json_t **docs)
 {
     json_t *found = json_object();
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     ccf_forget(s, "DELETE FROM psk WHERE expires <= $1");
     if (found != NULL)
@@ -151,7 +151,7 @@ enum ccf_store_status ccf_store_psk_under(struct ccf_store *s, const char *kek,
                       "SELECT psk_id, doc FROM psk WHERE kek = $1"
                       " AND psk_id > $2 ORDER BY psk_id LIMIT 16",
                       ARGS(kek, after), row_psk, found);
-    if (st != CCF_DB_OK) {
+    if (st != CAPIF_DB_OK) {
         json_decref(found);
         return ccf_status_of(st);
     }

@@ -25,7 +25,7 @@ static void number(int64_t n, char out[24])
 /* ---- revoking ---- */
 
 /* Whatever lists it is to be made anew. */
-static enum ccf_db_status count(struct ccf_store *s, const char *ccf_id)
+static enum capif_db_status count(struct ccf_store *s, const char *ccf_id)
 {
     return ccf_run(s, "UPDATE crl SET changes = changes + 1 WHERE ccf_id = $1",
                    ARGS(ccf_id));
@@ -59,41 +59,41 @@ static void row_cert(const char *const *columns, void *arg)
     more->not_after = (time_t)strtoll(columns[2], NULL, 10);
 }
 
-static enum ccf_db_status revoke(struct ccf_store *s, const struct cert *cert,
-                                 size_t *changed)
+static enum capif_db_status revoke(struct ccf_store *s, const struct cert *cert,
+                                   size_t *changed)
 {
     char at[24], until[24];
 
     ccf_seconds(time(NULL), at);
     ccf_seconds(cert->not_after + LISTED_ON, until);
-    return ccf_db_run(s->db,
-                      "INSERT INTO revoked VALUES ($1, $2, $3, $4)"
-                      " ON CONFLICT (ca, serial) DO NOTHING",
-                      ARGS(cert->ca, cert->serial, at, until), NULL, NULL,
-                      changed);
+    return capif_db_run(s->db,
+                        "INSERT INTO revoked VALUES ($1, $2, $3, $4)"
+                        " ON CONFLICT (ca, serial) DO NOTHING",
+                        ARGS(cert->ca, cert->serial, at, until), NULL, NULL,
+                        changed);
 }
 
 /* All that a look-up of ca, serial and not_after gives. */
-static enum ccf_db_status revoke_found(struct ccf_store *s, const char *ccf_id,
-                                       const char *sql, const char *const *args,
-                                       size_t n_args)
+static enum capif_db_status revoke_found(struct ccf_store *s,
+                                         const char *ccf_id, const char *sql,
+                                         const char *const *args, size_t n_args)
 {
     struct certs certs = { 0 };
-    enum ccf_db_status st =
-        ccf_db_run(s->db, sql, args, n_args, row_cert, &certs, NULL);
+    enum capif_db_status st =
+        capif_db_run(s->db, sql, args, n_args, row_cert, &certs, NULL);
 
     if (certs.failed)
-        st = CCF_DB_ERROR;
-    for (size_t i = 0; st == CCF_DB_OK && i < certs.n; i++)
+        st = CAPIF_DB_ERROR;
+    for (size_t i = 0; st == CAPIF_DB_OK && i < certs.n; i++)
         st = revoke(s, &certs.list[i], NULL);
-    if (st == CCF_DB_OK && certs.n > 0)
+    if (st == CAPIF_DB_OK && certs.n > 0)
         st = count(s, ccf_id);
     free(certs.list);
     return st;
 }
 
-enum ccf_db_status ccf_revoke_group(struct ccf_store *s, const char *ccf_id,
-                                    const char *group_id, bool only_lost)
+enum capif_db_status ccf_revoke_group(struct ccf_store *s, const char *ccf_id,
+                                      const char *group_id, bool only_lost)
 {
     return revoke_found(s, ccf_id,
                         only_lost ? "SELECT ca, serial, not_after FROM member"
@@ -104,12 +104,12 @@ enum ccf_db_status ccf_revoke_group(struct ccf_store *s, const char *ccf_id,
                         ARGS(group_id));
 }
 
-enum ccf_db_status ccf_revoke_former(struct ccf_store *s,
-                                     const struct ccf_member *m,
-                                     const char *group_id)
+enum capif_db_status ccf_revoke_former(struct ccf_store *s,
+                                       const struct ccf_member *m,
+                                       const char *group_id)
 {
     if (m->serial[0] == '\0')
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     return revoke_found(s, m->who.ccf_id,
                         "SELECT ca, serial, not_after FROM member"
                         " WHERE ccf_id = $1 AND role = $2 AND id = $3"
@@ -124,15 +124,15 @@ struct one {
     struct cert cert;
 };
 
-static enum ccf_db_status work_revoke(struct ccf_store *s, const void *what)
+static enum capif_db_status work_revoke(struct ccf_store *s, const void *what)
 {
     const struct one *one = what;
     size_t changed = 0;
-    enum ccf_db_status st = revoke(s, &one->cert, &changed);
+    enum capif_db_status st = revoke(s, &one->cert, &changed);
 
-    if (st == CCF_DB_OK && changed == 0)
-        return CCF_DB_NOT_FOUND;
-    return st == CCF_DB_OK ? count(s, one->ccf_id) : st;
+    if (st == CAPIF_DB_OK && changed == 0)
+        return CAPIF_DB_NOT_FOUND;
+    return st == CAPIF_DB_OK ? count(s, one->ccf_id) : st;
 }
 
 enum ccf_store_status ccf_store_revoke(struct ccf_store *s, const char *ccf_id,
@@ -176,14 +176,14 @@ enum ccf_store_status ccf_store_crl_get(struct ccf_store *s, const char *ccf_id,
 {
     struct ccf_crl crl = { 0 };
     struct crl_row row = { &crl, false };
-    enum ccf_db_status st =
+    enum capif_db_status st =
         ccf_look(s, crl_sql, ARGS(ccf_id, ca), row_crl, &row);
 
-    if (st == CCF_DB_OK && !row.found)
+    if (st == CAPIF_DB_OK && !row.found)
         return CCF_STORE_NOT_FOUND;
-    if (st == CCF_DB_OK && crl.der == NULL)
-        st = CCF_DB_ERROR;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK && crl.der == NULL)
+        st = CAPIF_DB_ERROR;
+    if (st == CAPIF_DB_OK)
         *out = crl;
     else
         ccf_crl_clear(&crl);
@@ -200,11 +200,11 @@ enum ccf_store_status ccf_store_crl_number(struct ccf_store *s,
                                            int64_t *out)
 {
     int64_t n = 0;
-    enum ccf_db_status st =
+    enum capif_db_status st =
         ccf_look(s, "SELECT number FROM crl WHERE ccf_id = $1 AND ca = $2",
                  ARGS(ccf_id, ca), row_number, &n);
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         *out = n;
     return ccf_status_of(st);
 }
@@ -222,12 +222,12 @@ static void row_listed(const char *const *columns, void *arg)
                                     (json_int_t)strtoll(columns[1], NULL, 10)));
 }
 
-static enum ccf_db_status work_begin(struct ccf_store *s, const void *what)
+static enum capif_db_status work_begin(struct ccf_store *s, const void *what)
 {
     const struct begin *b = what;
     struct crl_row row = { b->crl, false };
     char now[24];
-    enum ccf_db_status st =
+    enum capif_db_status st =
         ccf_run(s,
                 "INSERT INTO crl VALUES ($1, $2, 0, -1, 0, 0, 0, '')"
                 " ON CONFLICT (ccf_id, ca) DO NOTHING",
@@ -235,15 +235,15 @@ static enum ccf_db_status work_begin(struct ccf_store *s, const void *what)
 
     ccf_seconds(time(NULL), now);
     json_array_clear(b->list); /* it may be another attempt */
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db, crl_sql, ARGS(b->ccf_id, b->ca), row_crl, &row,
-                        NULL);
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "SELECT serial, at FROM revoked WHERE ca = $1"
-                        " AND until > $2 ORDER BY serial",
-                        ARGS(b->ca, now), row_listed, b->list, NULL);
-    return st == CCF_DB_OK && b->crl->der == NULL ? CCF_DB_ERROR : st;
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db, crl_sql, ARGS(b->ccf_id, b->ca), row_crl, &row,
+                          NULL);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "SELECT serial, at FROM revoked WHERE ca = $1"
+                          " AND until > $2 ORDER BY serial",
+                          ARGS(b->ca, now), row_listed, b->list, NULL);
+    return st == CAPIF_DB_OK && b->crl->der == NULL ? CAPIF_DB_ERROR : st;
 }
 
 enum ccf_store_status ccf_store_crl_begin(struct ccf_store *s,

@@ -32,12 +32,12 @@ void ccf_crl_clear(struct ccf_crl *crl);
  * The certificates of a group's members, or only of those that have lost
  * theirs (thumbprint ""), before the members are deleted.
  */
-enum ccf_db_status ccf_revoke_group(struct ccf_store *s, const char *ccf_id,
-                                    const char *group_id, bool only_lost);
+enum capif_db_status ccf_revoke_group(struct ccf_store *s, const char *ccf_id,
+                                      const char *group_id, bool only_lost);
 /* What m has in the store, if it is to have another now. */
-enum ccf_db_status ccf_revoke_former(struct ccf_store *s,
-                                     const struct ccf_member *m,
-                                     const char *group_id);
+enum capif_db_status ccf_revoke_former(struct ccf_store *s,
+                                       const struct ccf_member *m,
+                                       const char *group_id);
 
 /* ---- transactions of their own ---- */
 

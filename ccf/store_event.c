@@ -16,12 +16,12 @@ const char *ccf_invoker_name(const char *own, const char *ccf_id,
     return out;
 }
 
-enum ccf_db_status ccf_event_add(struct ccf_store *s,
-                                 const struct ccf_event *event)
+enum capif_db_status ccf_event_add(struct ccf_store *s,
+                                   const struct ccf_event *event)
 {
     char *doc =
         event->detail != NULL ? json_dumps(event->detail, JSON_COMPACT) : NULL;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (doc != NULL || event->detail == NULL)
         st = ccf_run(s,
@@ -33,26 +33,26 @@ enum ccf_db_status ccf_event_add(struct ccf_store *s,
     return st;
 }
 
-enum ccf_db_status ccf_event_invoker(struct ccf_store *s, const char *name,
-                                     const struct capif_identity *who)
+enum capif_db_status ccf_event_invoker(struct ccf_store *s, const char *name,
+                                       const struct capif_identity *who)
 {
     const struct ccf_event e = { .name = name, .invoker_id = who->id };
 
-    return who->role == CAPIF_INVOKER ? ccf_event_add(s, &e) : CCF_DB_OK;
+    return who->role == CAPIF_INVOKER ? ccf_event_add(s, &e) : CAPIF_DB_OK;
 }
 
 /* The description is for filters, too, so it goes with each. */
-enum ccf_db_status ccf_event_api(struct ccf_store *s, const char *name,
-                                 const char *api_id, const char *group_id,
-                                 const json_t *doc)
+enum capif_db_status ccf_event_api(struct ccf_store *s, const char *name,
+                                   const char *api_id, const char *group_id,
+                                   const json_t *doc)
 {
     json_t *detail = json_pack("{s:[O]}", "serviceAPIDescriptions",
                                (json_t *)(uintptr_t)doc);
     const struct ccf_event e = {
         .name = name, .api_id = api_id, .group_id = group_id, .detail = detail
     };
-    enum ccf_db_status st =
-        detail != NULL ? ccf_event_add(s, &e) : CCF_DB_ERROR;
+    enum capif_db_status st =
+        detail != NULL ? ccf_event_add(s, &e) : CAPIF_DB_ERROR;
 
     json_decref(detail);
     return st;

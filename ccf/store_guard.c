@@ -34,39 +34,40 @@ static const char partner_sql[] =
     " UNION ALL SELECT 'entry', r.aef_id FROM routing r WHERE r.api_id = $1";
 
 /* ccf_look(), or in a transaction what does not try again by itself. */
-typedef enum ccf_db_status look_fn(struct ccf_store *s, const char *sql,
-                                   const char *const *args, size_t n,
-                                   ccf_db_row_fn *row, void *arg);
+typedef enum capif_db_status look_fn(struct ccf_store *s, const char *sql,
+                                     const char *const *args, size_t n,
+                                     capif_db_row_fn *row, void *arg);
 
-static enum ccf_db_status look_once(struct ccf_store *s, const char *sql,
-                                    const char *const *args, size_t n,
-                                    ccf_db_row_fn *row, void *arg)
+static enum capif_db_status look_once(struct ccf_store *s, const char *sql,
+                                      const char *const *args, size_t n,
+                                      capif_db_row_fn *row, void *arg)
 {
-    return ccf_db_run(s->db, sql, args, n, row, arg, NULL);
+    return capif_db_run(s->db, sql, args, n, row, arg, NULL);
 }
 
-static enum ccf_db_status guard_get(struct ccf_store *s, look_fn *look,
-                                    const char *api_id, const char *ccf_id,
-                                    const char *invoker_id,
-                                    struct ccf_guard *out)
+static enum capif_db_status guard_get(struct ccf_store *s, look_fn *look,
+                                      const char *api_id, const char *ccf_id,
+                                      const char *invoker_id,
+                                      struct ccf_guard *out)
 {
     struct ccf_guard g = { json_object(), json_object() };
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (g.denied != NULL && g.entry != NULL)
         st = invoker_id != NULL
                  ? look(s, invoker_sql, ARGS(ccf_id, invoker_id, api_id),
                         row_guard, &g)
                  : look(s, partner_sql, ARGS(api_id, ccf_id), row_guard, &g);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         *out = g;
     else
         ccf_guard_clear(&g);
     return st;
 }
 
-enum ccf_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
-                                     const char *ccf_id, struct ccf_guard *out)
+enum capif_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
+                                       const char *ccf_id,
+                                       struct ccf_guard *out)
 {
     return guard_get(s, look_once, api_id, ccf_id, NULL, out);
 }
@@ -178,20 +179,20 @@ bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api)
 }
 
 /* What the invoker would discover of one; *left: anything. */
-static enum ccf_db_status shown_api(struct ccf_store *s,
-                                    const struct ccf_event *e,
-                                    const char *invoker_id, json_t *api,
-                                    bool *left)
+static enum capif_db_status shown_api(struct ccf_store *s,
+                                      const struct ccf_event *e,
+                                      const char *invoker_id, json_t *api,
+                                      bool *left)
 {
     const char *ccf_id = capif_str(api, "ccfId");
     struct ccf_guard guard;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
 
     *left = true;
     if (e->group_id != NULL) { /* of a partner's, that has seen to it */
         st = guard_get(s, look_once, e->api_id, ccf_id != NULL ? ccf_id : "",
                        invoker_id, &guard);
-        if (st != CCF_DB_OK)
+        if (st != CAPIF_DB_OK)
             return st;
         *left = ccf_guard_keep(&guard, api);
         ccf_guard_clear(&guard);
@@ -200,22 +201,22 @@ static enum ccf_db_status shown_api(struct ccf_store *s,
     return st;
 }
 
-enum ccf_db_status ccf_policy_shown(struct ccf_store *s,
-                                    const struct ccf_event *e,
-                                    const char *invoker_id, json_t **detail)
+enum capif_db_status ccf_policy_shown(struct ccf_store *s,
+                                      const struct ccf_event *e,
+                                      const char *invoker_id, json_t **detail)
 {
     json_t *copy = json_deep_copy(e->detail);
     json_t *list = json_object_get(copy, "serviceAPIDescriptions");
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     bool left;
 
     *detail = NULL;
-    for (size_t i = json_array_size(list); i-- > 0 && st == CCF_DB_OK;) {
+    for (size_t i = json_array_size(list); i-- > 0 && st == CAPIF_DB_OK;) {
         st = shown_api(s, e, invoker_id, json_array_get(list, i), &left);
         if (!left)
             json_array_remove(list, i);
     }
-    if (st == CCF_DB_OK && e->api_id != NULL
+    if (st == CAPIF_DB_OK && e->api_id != NULL
         && (list == NULL || json_array_size(list) > 0))
         *detail = copy != NULL ? json_incref(copy) : json_null();
     json_decref(copy);
@@ -232,23 +233,23 @@ static void row_pair(const char *const *columns, void *arg)
 }
 
 /* All that is of an API at AEFs where, as it is now, it isn't any more. */
-static enum ccf_db_status drop_left(struct ccf_store *s, const char *api_id,
-                                    const json_t *api)
+static enum capif_db_status drop_left(struct ccf_store *s, const char *api_id,
+                                      const json_t *api)
 {
     json_t *pairs = json_array(), *pair;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     size_t i;
 
     if (pairs != NULL)
-        st = ccf_db_run(s->db,
-                        "SELECT 'policy', aef_id, group_id FROM policy"
-                        " WHERE api_id = $1 UNION ALL"
-                        " SELECT 'routing', aef_id, group_id FROM routing"
-                        " WHERE api_id = $1",
-                        ARGS(api_id), row_pair, pairs, NULL);
+        st = capif_db_run(s->db,
+                          "SELECT 'policy', aef_id, group_id FROM policy"
+                          " WHERE api_id = $1 UNION ALL"
+                          " SELECT 'routing', aef_id, group_id FROM routing"
+                          " WHERE api_id = $1",
+                          ARGS(api_id), row_pair, pairs, NULL);
     json_array_foreach(pairs, i, pair)
     {
-        if (st != CCF_DB_OK || ccf_api_serves(api, capif_str(pair, "aefId")))
+        if (st != CAPIF_DB_OK || ccf_api_serves(api, capif_str(pair, "aefId")))
             continue;
         st = strcmp(capif_str(pair, "what"), "policy") == 0
                  ? ccf_policy_drop(s, api_id, capif_str(pair, "aefId"),
@@ -260,21 +261,21 @@ static enum ccf_db_status drop_left(struct ccf_store *s, const char *api_id,
     return st;
 }
 
-enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
-                                   const char *api_id)
+enum capif_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
+                                     const char *api_id)
 {
     json_t *api = NULL;
-    enum ccf_db_status st = ccf_db_run(
+    enum capif_db_status st = capif_db_run(
         s->db, "SELECT doc FROM api WHERE ccf_id = $1 AND api_id = $2",
         ARGS(ccf_id, api_id), ccf_row_doc, &api, NULL);
 
-    if (st == CCF_DB_OK && api != NULL)
+    if (st == CAPIF_DB_OK && api != NULL)
         st = drop_left(s, api_id, api);
     json_decref(api);
     return st;
 }
 
-enum ccf_db_status ccf_policy_end(struct ccf_store *s, const char *api_id)
+enum capif_db_status ccf_policy_end(struct ccf_store *s, const char *api_id)
 {
     return drop_left(s, api_id, NULL);
 }
@@ -282,7 +283,7 @@ enum ccf_db_status ccf_policy_end(struct ccf_store *s, const char *api_id)
 /* ---- rules that lead to AEFs which are gone ---- */
 
 static bool member_there(struct ccf_store *s, const char *ccf_id,
-                         const json_t *rule, enum ccf_db_status *st)
+                         const json_t *rule, enum capif_db_status *st)
 {
     const char *id = capif_str(json_object_get(rule, "aefProfile"), "aefId");
     struct capif_identity who = { .role = CAPIF_AEF };
@@ -293,14 +294,14 @@ static bool member_there(struct ccf_store *s, const char *ccf_id,
     strcpy(who.ccf_id, ccf_id);
     strcpy(who.id, id);
     *st = ccf_member_get(s, &who, &member);
-    if (*st != CCF_DB_NOT_FOUND)
+    if (*st != CAPIF_DB_NOT_FOUND)
         return true;
-    *st = CCF_DB_OK;
+    *st = CAPIF_DB_OK;
     return false;
 }
 
-static enum ccf_db_status rules_tidy(struct ccf_store *s, const char *ccf_id,
-                                     const char *group_id, json_t *row)
+static enum capif_db_status rules_tidy(struct ccf_store *s, const char *ccf_id,
+                                       const char *group_id, json_t *row)
 {
     const char *api_id = capif_str(row, "apiId"),
                *aef_id = capif_str(row, "aefId");
@@ -308,18 +309,18 @@ static enum ccf_db_status rules_tidy(struct ccf_store *s, const char *ccf_id,
         json_loads(capif_str(row, "doc"), JSON_REJECT_DUPLICATES, NULL);
     json_t *rules = json_object_get(info, "routingRules");
     size_t before = json_array_size(rules);
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     char *text = NULL;
 
-    for (size_t i = before; i-- > 0 && st == CCF_DB_OK;)
+    for (size_t i = before; i-- > 0 && st == CAPIF_DB_OK;)
         if (!member_there(s, ccf_id, json_array_get(rules, i), &st))
             json_array_remove(rules, i);
-    if (st == CCF_DB_OK && json_array_size(rules) < before) {
+    if (st == CAPIF_DB_OK && json_array_size(rules) < before) {
         text = json_dumps(info, JSON_COMPACT);
         st = json_array_size(rules) == 0
                  ? ccf_routing_drop(s, api_id, aef_id, group_id)
              : text == NULL
-                 ? CCF_DB_ERROR
+                 ? CAPIF_DB_ERROR
                  : ccf_run(s,
                            "UPDATE routing SET doc = $1 WHERE api_id = $2"
                            " AND aef_id = $3",
@@ -342,35 +343,35 @@ static void row_id(const char *const *columns, void *arg)
     json_object_set_new(arg, columns[0], json_true());
 }
 
-enum ccf_db_status ccf_policy_tidy_group(struct ccf_store *s,
-                                         const char *ccf_id,
-                                         const char *group_id)
+enum capif_db_status ccf_policy_tidy_group(struct ccf_store *s,
+                                           const char *ccf_id,
+                                           const char *group_id)
 {
     json_t *ids = json_object(), *rows = json_array(), *v;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     const char *api_id;
     size_t i;
 
     if (ids != NULL && rows != NULL)
-        st = ccf_db_run(s->db,
-                        "SELECT api_id FROM policy WHERE group_id = $1"
-                        " UNION SELECT api_id FROM routing"
-                        " WHERE group_id = $1",
-                        ARGS(group_id), row_id, ids, NULL);
+        st = capif_db_run(s->db,
+                          "SELECT api_id FROM policy WHERE group_id = $1"
+                          " UNION SELECT api_id FROM routing"
+                          " WHERE group_id = $1",
+                          ARGS(group_id), row_id, ids, NULL);
     json_object_foreach(ids, api_id, v)
     {
         (void)v;
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = ccf_policy_tidy(s, ccf_id, api_id);
     }
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "SELECT api_id, aef_id, doc FROM routing"
-                        " WHERE group_id = $1",
-                        ARGS(group_id), row_routing, rows, NULL);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "SELECT api_id, aef_id, doc FROM routing"
+                          " WHERE group_id = $1",
+                          ARGS(group_id), row_routing, rows, NULL);
     json_array_foreach(rows, i, v)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = rules_tidy(s, ccf_id, group_id, v);
     }
     json_decref(ids);
@@ -378,8 +379,8 @@ enum ccf_db_status ccf_policy_tidy_group(struct ccf_store *s,
     return st;
 }
 
-enum ccf_db_status ccf_policy_forget(struct ccf_store *s,
-                                     const struct capif_identity *invoker)
+enum capif_db_status ccf_policy_forget(struct ccf_store *s,
+                                       const struct capif_identity *invoker)
 {
     return ccf_run(s,
                    "DELETE FROM policy_entry WHERE ccf_id = $1"

@@ -44,21 +44,23 @@ void ccf_log_iface_read(const json_t *iface, struct ccf_log_iface *out)
 
 /* ---- adding ---- */
 
-/* Not CCF_DB_OK, so it is rolled back; and not to be tried again. */
-static enum ccf_db_status refuse(const struct add *a, enum ccf_store_status why)
+/* Not CAPIF_DB_OK, so it is rolled back; and not to be tried again. */
+static enum capif_db_status refuse(const struct add *a,
+                                   enum ccf_store_status why)
 {
     *a->why = why;
-    return CCF_DB_NOT_FOUND;
+    return CAPIF_DB_NOT_FOUND;
 }
 
-static enum ccf_db_status still_member(struct ccf_store *s, const struct add *a)
+static enum capif_db_status still_member(struct ccf_store *s,
+                                         const struct add *a)
 {
     const struct ccf_member *by = a->b->by;
     struct ccf_member now;
-    enum ccf_db_status st = ccf_member_get(s, &by->who, &now);
+    enum capif_db_status st = ccf_member_get(s, &by->who, &now);
 
-    if (st == CCF_DB_NOT_FOUND
-        || (st == CCF_DB_OK
+    if (st == CAPIF_DB_NOT_FOUND
+        || (st == CAPIF_DB_OK
             && (strcmp(now.group_id, by->group_id) != 0
                 || strcmp(now.thumbprint, by->thumbprint) != 0)))
         return refuse(a, CCF_STORE_GONE);
@@ -79,34 +81,34 @@ static void row_earlier(const char *const *columns, void *arg)
 }
 
 /* Take the key; *done: the same came with it before. */
-static enum ccf_db_status take_key(struct ccf_store *s, const struct add *a,
-                                   bool *done)
+static enum capif_db_status take_key(struct ccf_store *s, const struct add *a,
+                                     bool *done)
 {
     const struct ccf_log_batch *b = a->b;
     struct earlier e = { a, false };
-    enum ccf_db_status st;
+    enum capif_db_status st;
     size_t changed = 0;
     char expires[24];
 
     *done = false;
     if (b->key == NULL)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     ccf_seconds(a->now + CCF_LOG_KEY_LIFE, expires);
-    st = ccf_db_run(s->db,
-                    "INSERT INTO log_key VALUES ($1, $2, $3, $4, $5, $6)"
-                    " ON CONFLICT (group_id, aef_id, idem_key) DO NOTHING",
-                    ARGS(b->by->group_id, b->by->who.id, b->key, b->digest,
-                         b->log_id, expires),
-                    NULL, NULL, &changed);
-    if (st != CCF_DB_OK || changed > 0)
+    st = capif_db_run(s->db,
+                      "INSERT INTO log_key VALUES ($1, $2, $3, $4, $5, $6)"
+                      " ON CONFLICT (group_id, aef_id, idem_key) DO NOTHING",
+                      ARGS(b->by->group_id, b->by->who.id, b->key, b->digest,
+                           b->log_id, expires),
+                      NULL, NULL, &changed);
+    if (st != CAPIF_DB_OK || changed > 0)
         return st;
     *done = true;
-    st = ccf_db_run(s->db,
-                    "SELECT log_id, digest FROM log_key WHERE group_id = $1"
-                    " AND aef_id = $2 AND idem_key = $3",
-                    ARGS(b->by->group_id, b->by->who.id, b->key), row_earlier,
-                    &e, NULL);
-    return st == CCF_DB_OK && !e.same ? refuse(a, CCF_STORE_CONFLICT) : st;
+    st = capif_db_run(s->db,
+                      "SELECT log_id, digest FROM log_key WHERE group_id = $1"
+                      " AND aef_id = $2 AND idem_key = $3",
+                      ARGS(b->by->group_id, b->by->who.id, b->key), row_earlier,
+                      &e, NULL);
+    return st == CAPIF_DB_OK && !e.same ? refuse(a, CCF_STORE_CONFLICT) : st;
 }
 
 struct owner {
@@ -122,11 +124,11 @@ static void row_owner(const char *const *columns, void *arg)
 }
 
 /* An API may be gone, but if it is there, it is of the AEF's domain. */
-static enum ccf_db_status own_apis(struct ccf_store *s, const struct add *a)
+static enum capif_db_status own_apis(struct ccf_store *s, const struct add *a)
 {
     const struct ccf_member *by = a->b->by;
     json_t *ids = json_object(), *entry;
-    enum ccf_db_status st = ids != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    enum capif_db_status st = ids != NULL ? CAPIF_DB_OK : CAPIF_DB_ERROR;
     struct owner owner = { by->group_id, false };
     const char *id;
     void *next;
@@ -138,23 +140,25 @@ static enum ccf_db_status own_apis(struct ccf_store *s, const struct add *a)
     }
     json_object_foreach_safe(ids, next, id, entry)
     {
-        if (st == CCF_DB_OK && !owner.other)
-            st = ccf_db_run(s->db,
-                            "SELECT group_id FROM api WHERE ccf_id = $1"
-                            " AND api_id = $2",
-                            ARGS(by->who.ccf_id, id), row_owner, &owner, NULL);
+        if (st == CAPIF_DB_OK && !owner.other)
+            st =
+                capif_db_run(s->db,
+                             "SELECT group_id FROM api WHERE ccf_id = $1"
+                             " AND api_id = $2",
+                             ARGS(by->who.ccf_id, id), row_owner, &owner, NULL);
     }
     json_decref(ids);
-    return st == CCF_DB_OK && owner.other ? refuse(a, CCF_STORE_NOT_FOUND) : st;
+    return st == CAPIF_DB_OK && owner.other ? refuse(a, CCF_STORE_NOT_FOUND)
+                                            : st;
 }
 
-static enum ccf_db_status add_entry(struct ccf_store *s, const struct add *a,
-                                    const json_t *entry)
+static enum capif_db_status add_entry(struct ccf_store *s, const struct add *a,
+                                      const json_t *entry)
 {
     const struct ccf_log_batch *b = a->b;
     int64_t at = (int64_t)a->now * 1000000;
     struct ccf_log_iface src, dst;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     char *doc = json_dumps(entry, JSON_COMPACT), stamp[24], received[24];
 
     (void)capif_time_parse_us(text_of(entry, "invocationTime"), &at);
@@ -212,15 +216,15 @@ static json_t *alike(json_t *logs, bool *success)
 }
 
 /* TS 29.222 8.3.4.3.3, one for each API and outcome, so that filters work. */
-static enum ccf_db_status add_events(struct ccf_store *s, const struct add *a)
+static enum capif_db_status add_events(struct ccf_store *s, const struct add *a)
 {
     json_t *left = json_copy(json_object_get(a->b->doc, "logs"));
     char invoker[CCF_INVOKER_NAME];
-    enum ccf_db_status st = left != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    enum capif_db_status st = left != NULL ? CAPIF_DB_OK : CAPIF_DB_ERROR;
 
     ccf_invoker_name(a->b->by->who.ccf_id, a->b->invoker_ccf,
                      text_of(a->b->doc, "apiInvokerId"), invoker);
-    while (st == CCF_DB_OK && json_array_size(left) > 0) {
+    while (st == CAPIF_DB_OK && json_array_size(left) > 0) {
         bool success;
         json_t *some = alike(left, &success);
         json_t *log = json_copy((json_t *)a->b->doc), *detail;
@@ -228,7 +232,7 @@ static enum ccf_db_status add_events(struct ccf_store *s, const struct add *a)
         json_object_set(log, "logs", some);
         detail = json_pack("{s:[O]}", "invocationLogs", log);
         if (detail == NULL || json_array_size(some) == 0) {
-            st = CCF_DB_ERROR;
+            st = CAPIF_DB_ERROR;
         } else {
             const struct ccf_event event = {
                 .name = success ? "SERVICE_API_INVOCATION_SUCCESS"
@@ -249,28 +253,28 @@ static enum ccf_db_status add_events(struct ccf_store *s, const struct add *a)
     return st;
 }
 
-static enum ccf_db_status work_add(struct ccf_store *s, const void *what)
+static enum capif_db_status work_add(struct ccf_store *s, const void *what)
 {
     const struct add *a = what;
     const json_t *entry;
     bool done = false;
-    enum ccf_db_status st;
+    enum capif_db_status st;
     size_t i;
 
     *a->why = CCF_STORE_OK; /* it may be another attempt */
     strcpy(a->log_id, a->b->log_id);
     st = still_member(s, a);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = take_key(s, a, &done);
-    if (st != CCF_DB_OK || done)
+    if (st != CAPIF_DB_OK || done)
         return st;
     st = own_apis(s, a);
     json_array_foreach(json_object_get(a->b->doc, "logs"), i, entry)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = add_entry(s, a, entry);
     }
-    return st == CCF_DB_OK ? add_events(s, a) : st;
+    return st == CAPIF_DB_OK ? add_events(s, a) : st;
 }
 
 enum ccf_store_status ccf_store_log_add(struct ccf_store *s,
@@ -310,7 +314,7 @@ void ccf_store_log_forget(struct ccf_store *s, time_t before)
                  " WHERE seq > 0 ORDER BY seq LIMIT 1000) AS oldest"
                  " WHERE received < $1",
                  ARGS(text), row_last, last)
-            == CCF_DB_OK
+            == CAPIF_DB_OK
         && last[0] != '\0')
         (void)ccf_run(s, "DELETE FROM invocation WHERE seq <= $1", ARGS(last));
 }

@@ -21,9 +21,9 @@ static void forget_spent(struct ccf_store *s)
     ccf_forget(s, "DELETE FROM enrolment WHERE exp < $1");
 }
 
-static enum ccf_db_status insert(struct ccf_store *s,
-                                 const struct ccf_member *m,
-                                 const char *group_id)
+static enum capif_db_status insert(struct ccf_store *s,
+                                   const struct ccf_member *m,
+                                   const char *group_id)
 {
     char not_after[24];
 
@@ -34,17 +34,17 @@ static enum ccf_db_status insert(struct ccf_store *s,
                         group_id, m->thumbprint, m->ca, m->serial, not_after));
 }
 
-static enum ccf_db_status work_enrol(struct ccf_store *s, const void *what)
+static enum capif_db_status work_enrol(struct ccf_store *s, const void *what)
 {
     const struct enrol *e = what;
-    enum ccf_db_status st = ccf_run(s, spend_sql, ARGS(e->jti, e->exp));
+    enum capif_db_status st = ccf_run(s, spend_sql, ARGS(e->jti, e->exp));
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s, "INSERT INTO grp VALUES ($1, $2)",
                      ARGS(e->group_id, e->doc));
-    for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
+    for (size_t i = 0; st == CAPIF_DB_OK && i < e->n; i++)
         st = insert(s, &e->members[i], e->group_id);
-    for (size_t i = 0; st == CCF_DB_OK && i < e->n; i++)
+    for (size_t i = 0; st == CAPIF_DB_OK && i < e->n; i++)
         st = ccf_event_invoker(s, "API_INVOKER_ONBOARDED", &e->members[i].who);
     return st;
 }
@@ -102,18 +102,18 @@ static const char member_sql[] =
     " WHERE r.ca = m.ca AND r.serial = m.serial) THEN '' ELSE thumbprint END"
     " FROM member m WHERE ccf_id = $1 AND role = $2 AND id = $3";
 
-enum ccf_db_status ccf_member_get(struct ccf_store *s,
-                                  const struct capif_identity *who,
-                                  struct ccf_member *out)
+enum capif_db_status ccf_member_get(struct ccf_store *s,
+                                    const struct capif_identity *who,
+                                    struct ccf_member *out)
 {
     struct member_row row = { .member.who = *who };
-    enum ccf_db_status st =
-        ccf_db_run(s->db, member_sql,
-                   ARGS(who->ccf_id, capif_role_name(who->role), who->id),
-                   row_member, &row, NULL);
+    enum capif_db_status st =
+        capif_db_run(s->db, member_sql,
+                     ARGS(who->ccf_id, capif_role_name(who->role), who->id),
+                     row_member, &row, NULL);
 
-    if (st == CCF_DB_OK && !row.found)
-        return CCF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK && !row.found)
+        return CAPIF_DB_NOT_FOUND;
     *out = row.member;
     return st;
 }
@@ -123,11 +123,11 @@ enum ccf_store_status ccf_store_member(struct ccf_store *s,
                                        struct ccf_member *out)
 {
     struct member_row row = { .member.who = *who };
-    enum ccf_db_status st = ccf_look(
+    enum capif_db_status st = ccf_look(
         s, member_sql, ARGS(who->ccf_id, capif_role_name(who->role), who->id),
         row_member, &row);
 
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return ccf_status_of(st);
     if (!row.found)
         return CCF_STORE_NOT_FOUND;
@@ -140,30 +140,30 @@ struct offboard {
     const char *onboarding_id;
 };
 
-static enum ccf_db_status work_offboard(struct ccf_store *s, const void *what)
+static enum capif_db_status work_offboard(struct ccf_store *s, const void *what)
 {
     const struct offboard *o = what;
     size_t changed = 0;
-    enum ccf_db_status st =
+    enum capif_db_status st =
         ccf_revoke_group(s, o->who->ccf_id, o->onboarding_id, false);
 
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "DELETE FROM member WHERE ccf_id = $1 AND"
-                        " role = 'invoker' AND id = $2 AND group_id = $3",
-                        ARGS(o->who->ccf_id, o->who->id, o->onboarding_id),
-                        NULL, NULL, &changed);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "DELETE FROM member WHERE ccf_id = $1 AND"
+                          " role = 'invoker' AND id = $2 AND group_id = $3",
+                          ARGS(o->who->ccf_id, o->who->id, o->onboarding_id),
+                          NULL, NULL, &changed);
 
-    if (st == CCF_DB_OK && changed == 0)
-        return CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK && changed == 0)
+        return CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
         st =
             ccf_run(s, "DELETE FROM grp WHERE id = $1", ARGS(o->onboarding_id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_revoke_all(s, o->who->ccf_id, o->who->id);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_event_invoker(s, "API_INVOKER_OFFBOARDED", o->who);
-    return st == CCF_DB_OK ? ccf_policy_forget(s, o->who) : st;
+    return st == CAPIF_DB_OK ? ccf_policy_forget(s, o->who) : st;
 }
 
 enum ccf_store_status ccf_store_offboard(struct ccf_store *s,

@@ -24,15 +24,15 @@ static bool make_id(char out[2 * ID_OCTETS + 1])
     return true;
 }
 
-enum ccf_db_status ccf_notice_add(struct ccf_store *s,
-                                  const struct ccf_notice *n)
+enum capif_db_status ccf_notice_add(struct ccf_store *s,
+                                    const struct ccf_notice *n)
 {
     const char *lane = n->lane != NULL ? n->lane : n->url;
     const char *method = n->method != NULL ? n->method : "POST";
     const bool public = strcmp(n->trust, CCF_TRUST_PUBLIC) == 0;
     char *text = n->body != NULL ? json_dumps(n->body, JSON_COMPACT) : NULL;
     char id[2 * ID_OCTETS + 1], expires[24];
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     ms_text(((int64_t)time(NULL) + CCF_NOTICE_SECONDS) * 1000, expires);
     if ((text != NULL || n->body == NULL) && make_id(id))
@@ -41,7 +41,7 @@ enum ccf_db_status ccf_notice_add(struct ccf_store *s,
                      " VALUES ($1, '', 0, 0, 0, $2)"
                      " ON CONFLICT (lane) DO NOTHING",
                      ARGS(lane, public ? "1" : "0"));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s,
                      "INSERT INTO notice (id, lane, method, url, trust, doc,"
                      " expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -50,7 +50,7 @@ enum ccf_db_status ccf_notice_add(struct ccf_store *s,
     return st;
 }
 
-static enum ccf_db_status work_add(struct ccf_store *s, const void *what)
+static enum capif_db_status work_add(struct ccf_store *s, const void *what)
 {
     return ccf_notice_add(s, what);
 }
@@ -87,22 +87,23 @@ static const char due_sql[] =
     "SELECT lane FROM lane WHERE public = $1 AND due <= $2 AND until <= $2"
     " ORDER BY due LIMIT $3";
 
-static enum ccf_db_status work_take(struct ccf_store *s, const void *what)
+static enum capif_db_status work_take(struct ccf_store *s, const void *what)
 {
     struct take t = *(const struct take *)what;
     char room[24];
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     lanes_clear(&t); /* it may be another attempt */
     ms_text((int64_t)t.max, room);
-    st = ccf_db_run(s->db, due_sql, ARGS("0", t.now, room), row_lane, &t, NULL);
+    st = capif_db_run(s->db, due_sql, ARGS("0", t.now, room), row_lane, &t,
+                      NULL);
     if (t.max_public > t.max - *t.n)
         t.max_public = t.max - *t.n;
     ms_text((int64_t)t.max_public, room);
-    if (st == CCF_DB_OK && t.max_public > 0)
-        st = ccf_db_run(s->db, due_sql, ARGS("1", t.now, room), row_lane, &t,
-                        NULL);
-    for (size_t i = 0; st == CCF_DB_OK && i < *t.n; i++)
+    if (st == CAPIF_DB_OK && t.max_public > 0)
+        st = capif_db_run(s->db, due_sql, ARGS("1", t.now, room), row_lane, &t,
+                          NULL);
+    for (size_t i = 0; st == CAPIF_DB_OK && i < *t.n; i++)
         st =
             ccf_run(s, "UPDATE lane SET owner = $1, until = $2 WHERE lane = $3",
                     ARGS(t.owner, t.until, t.lanes[i]));
@@ -173,15 +174,15 @@ struct next {
 };
 
 /* Look once more, since one may just have come; else the lane goes. */
-static enum ccf_db_status work_next(struct ccf_store *s, const void *what)
+static enum capif_db_status work_next(struct ccf_store *s, const void *what)
 {
     const struct next *n = what;
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     ccf_notice_clear(n->row); /* it may be another attempt */
-    st = ccf_db_run(s->db, next_sql, ARGS(n->lane, n->owner), row_notice,
-                    n->row, NULL);
-    if (st == CCF_DB_OK && n->row->seq[0] == '\0')
+    st = capif_db_run(s->db, next_sql, ARGS(n->lane, n->owner), row_notice,
+                      n->row, NULL);
+    if (st == CAPIF_DB_OK && n->row->seq[0] == '\0')
         st = ccf_run(s, "DELETE FROM lane WHERE lane = $1 AND owner = $2",
                      ARGS(n->lane, n->owner));
     return st;
@@ -218,19 +219,19 @@ struct done {
  * Whoever adds to the lane meanwhile would have to begin anew for each change
  * of its row, so that it is read, and changed only to renew the lease.
  */
-static enum ccf_db_status work_done(struct ccf_store *s, const void *what)
+static enum capif_db_status work_done(struct ccf_store *s, const void *what)
 {
     const struct done *d = what;
     bool ours = false;
-    enum ccf_db_status st =
-        ccf_db_run(s->db, "SELECT 1 FROM lane WHERE lane = $1 AND owner = $2",
-                   ARGS(d->lane, d->owner), ccf_row_there, &ours, NULL);
+    enum capif_db_status st =
+        capif_db_run(s->db, "SELECT 1 FROM lane WHERE lane = $1 AND owner = $2",
+                     ARGS(d->lane, d->owner), ccf_row_there, &ours, NULL);
 
-    if (st == CCF_DB_OK && !ours)
-        return CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK && !ours)
+        return CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s, "DELETE FROM notice WHERE seq = $1", ARGS(d->seq));
-    if (st == CCF_DB_OK && d->until != NULL)
+    if (st == CAPIF_DB_OK && d->until != NULL)
         st = ccf_run(s, "UPDATE lane SET until = $1, tries = 0 WHERE lane = $2",
                      ARGS(d->until, d->lane));
     return st;

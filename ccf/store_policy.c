@@ -41,41 +41,41 @@ static enum ccf_store_status transact(struct ccf_store *s, ccf_work_fn *work,
 }
 
 /* Is by still an AMF of the domain whose API it is, and has that the AEF? */
-static enum ccf_db_status hold(struct ccf_store *s, const struct change *c)
+static enum capif_db_status hold(struct ccf_store *s, const struct change *c)
 {
     json_t *doc = NULL;
-    enum ccf_db_status st = ccf_member_hold(s, c->by, c->why);
+    enum capif_db_status st = ccf_member_hold(s, c->by, c->why);
 
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "SELECT doc FROM api WHERE ccf_id = $1"
-                        " AND api_id = $2 AND group_id = $3",
-                        ARGS(c->by->who.ccf_id, c->api_id, c->by->group_id),
-                        ccf_row_doc, &doc, NULL);
-    if (st == CCF_DB_OK && !ccf_api_serves(doc, c->aef_id))
-        st = CCF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "SELECT doc FROM api WHERE ccf_id = $1"
+                          " AND api_id = $2 AND group_id = $3",
+                          ARGS(c->by->who.ccf_id, c->api_id, c->by->group_id),
+                          ccf_row_doc, &doc, NULL);
+    if (st == CAPIF_DB_OK && !ccf_api_serves(doc, c->aef_id))
+        st = CAPIF_DB_NOT_FOUND;
     json_decref(doc);
     return st;
 }
 
-static enum ccf_db_status note(struct ccf_store *s, const char *name,
-                               const char *group_id, const char *api_id,
-                               const char *aef_id, json_t *detail)
+static enum capif_db_status note(struct ccf_store *s, const char *name,
+                                 const char *group_id, const char *api_id,
+                                 const char *aef_id, json_t *detail)
 {
     const struct ccf_event event = { .name = name,
                                      .api_id = api_id,
                                      .aef_id = aef_id,
                                      .group_id = group_id,
                                      .detail = detail };
-    enum ccf_db_status st =
-        detail != NULL ? ccf_event_add(s, &event) : CCF_DB_ERROR;
+    enum capif_db_status st =
+        detail != NULL ? ccf_event_add(s, &event) : CAPIF_DB_ERROR;
 
     json_decref(detail);
     return st;
 }
 
-static enum ccf_db_status note_policy(struct ccf_store *s,
-                                      const struct change *c)
+static enum capif_db_status note_policy(struct ccf_store *s,
+                                        const struct change *c)
 {
     json_t *list = json_deep_copy(c->doc), *detail = NULL;
 
@@ -87,17 +87,19 @@ static enum ccf_db_status note_policy(struct ccf_store *s,
                 c->aef_id, detail);
 }
 
-static enum ccf_db_status note_no_policy(struct ccf_store *s,
-                                         const char *group_id,
-                                         const char *api_id, const char *aef_id)
+static enum capif_db_status note_no_policy(struct ccf_store *s,
+                                           const char *group_id,
+                                           const char *api_id,
+                                           const char *aef_id)
 {
     return note(s, "ACCESS_CONTROL_POLICY_UNAVAILABLE", group_id, api_id,
                 aef_id, json_pack("{s:[s]}", "apiIds", api_id));
 }
 
-static enum ccf_db_status note_routing(struct ccf_store *s, const char *name,
-                                       const char *group_id, const char *api_id,
-                                       const char *aef_id, const json_t *info)
+static enum capif_db_status note_routing(struct ccf_store *s, const char *name,
+                                         const char *group_id,
+                                         const char *api_id, const char *aef_id,
+                                         const json_t *info)
 {
     return note(s, name, group_id, api_id, aef_id,
                 json_pack("{s:{s:s, s:O}}", "apiTopoHide", "apiId", api_id,
@@ -107,15 +109,16 @@ static enum ccf_db_status note_routing(struct ccf_store *s, const char *name,
 
 /* ---- access control ---- */
 
-static enum ccf_db_status entry_add(struct ccf_store *s, const struct change *c,
-                                    const json_t *entry)
+static enum capif_db_status entry_add(struct ccf_store *s,
+                                      const struct change *c,
+                                      const json_t *entry)
 {
     const char *name =
         json_string_value(json_object_get(entry, "apiInvokerId"));
     const json_t *total = json_object_get(entry, "allowedTotalInvocations");
     bool access = total == NULL || json_integer_value(total) > 0;
     struct ccf_policy_name who;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     char *text = json_dumps(entry, JSON_COMPACT);
 
     if (text != NULL && ccf_policy_name_read(name, c->by->who.ccf_id, &who))
@@ -128,8 +131,9 @@ static enum ccf_db_status entry_add(struct ccf_store *s, const struct change *c,
     return st;
 }
 
-static enum ccf_db_status entries_delete(struct ccf_store *s,
-                                         const char *api_id, const char *aef_id)
+static enum capif_db_status entries_delete(struct ccf_store *s,
+                                           const char *api_id,
+                                           const char *aef_id)
 {
     return ccf_run(s,
                    "DELETE FROM policy_entry WHERE api_id = $1"
@@ -143,32 +147,33 @@ static bool denies_others(const json_t *list)
         json_object_get(json_object_get(list, CCF_VS), "othersDenied"));
 }
 
-static enum ccf_db_status work_policy_put(struct ccf_store *s, const void *what)
+static enum capif_db_status work_policy_put(struct ccf_store *s,
+                                            const void *what)
 {
     const struct change *c = what;
     const char *denied = denies_others(c->doc) ? "1" : "0";
     const json_t *entry;
     size_t changed = 0, i;
-    enum ccf_db_status st = hold(s, c);
+    enum capif_db_status st = hold(s, c);
 
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "UPDATE policy SET others_denied = $1"
-                        " WHERE api_id = $2 AND aef_id = $3",
-                        ARGS(denied, c->api_id, c->aef_id), NULL, NULL,
-                        &changed);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "UPDATE policy SET others_denied = $1"
+                          " WHERE api_id = $2 AND aef_id = $3",
+                          ARGS(denied, c->api_id, c->aef_id), NULL, NULL,
+                          &changed);
     *c->created = changed == 0;
-    if (st == CCF_DB_OK && changed == 0)
+    if (st == CAPIF_DB_OK && changed == 0)
         st = ccf_run(s, "INSERT INTO policy VALUES ($1, $2, $3, $4)",
                      ARGS(c->api_id, c->aef_id, c->by->group_id, denied));
-    else if (st == CCF_DB_OK)
+    else if (st == CAPIF_DB_OK)
         st = entries_delete(s, c->api_id, c->aef_id);
     json_array_foreach(json_object_get(c->doc, "apiInvokerPolicies"), i, entry)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = entry_add(s, c, entry);
     }
-    return st == CCF_DB_OK ? note_policy(s, c) : st;
+    return st == CAPIF_DB_OK ? note_policy(s, c) : st;
 }
 
 enum ccf_store_status ccf_store_policy_put(struct ccf_store *s,
@@ -211,7 +216,7 @@ enum ccf_store_status ccf_store_policy_get(struct ccf_store *s,
                                            json_t **list)
 {
     struct list l = { .doc = NULL };
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (only != NULL)
         st = ccf_look(s,
@@ -229,37 +234,37 @@ enum ccf_store_status ccf_store_policy_get(struct ccf_store *s,
                       " AND e.aef_id = p.aef_id WHERE p.api_id = $1"
                       " AND p.aef_id = $2 ORDER BY e.ccf_id, e.invoker_id",
                       ARGS(api_id, aef_id), row_list, &l);
-    if (st == CCF_DB_OK && (l.failed || l.doc == NULL))
-        st = l.failed ? CCF_DB_ERROR : CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK && (l.failed || l.doc == NULL))
+        st = l.failed ? CAPIF_DB_ERROR : CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
         *list = json_incref(l.doc);
     json_decref(l.doc);
     return ccf_status_of(st);
 }
 
-enum ccf_db_status ccf_policy_drop(struct ccf_store *s, const char *api_id,
-                                   const char *aef_id, const char *group_id)
+enum capif_db_status ccf_policy_drop(struct ccf_store *s, const char *api_id,
+                                     const char *aef_id, const char *group_id)
 {
     size_t changed = 0;
-    enum ccf_db_status st = entries_delete(s, api_id, aef_id);
+    enum capif_db_status st = entries_delete(s, api_id, aef_id);
 
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "DELETE FROM policy WHERE api_id = $1"
-                        " AND aef_id = $2",
-                        ARGS(api_id, aef_id), NULL, NULL, &changed);
-    if (st == CCF_DB_OK && changed == 0)
-        return CCF_DB_NOT_FOUND;
-    return st == CCF_DB_OK ? note_no_policy(s, group_id, api_id, aef_id) : st;
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "DELETE FROM policy WHERE api_id = $1"
+                          " AND aef_id = $2",
+                          ARGS(api_id, aef_id), NULL, NULL, &changed);
+    if (st == CAPIF_DB_OK && changed == 0)
+        return CAPIF_DB_NOT_FOUND;
+    return st == CAPIF_DB_OK ? note_no_policy(s, group_id, api_id, aef_id) : st;
 }
 
-static enum ccf_db_status work_policy_delete(struct ccf_store *s,
-                                             const void *what)
+static enum capif_db_status work_policy_delete(struct ccf_store *s,
+                                               const void *what)
 {
     const struct change *c = what;
-    enum ccf_db_status st = hold(s, c);
+    enum capif_db_status st = hold(s, c);
 
-    return st == CCF_DB_OK
+    return st == CAPIF_DB_OK
                ? ccf_policy_drop(s, c->api_id, c->aef_id, c->by->group_id)
                : st;
 }
@@ -277,49 +282,51 @@ enum ccf_store_status ccf_store_policy_delete(struct ccf_store *s,
 /* ---- topology hiding ---- */
 
 /* The handler has looked, too; an AEF may have gone since then. */
-static enum ccf_db_status own_rules(struct ccf_store *s, const struct change *c)
+static enum capif_db_status own_rules(struct ccf_store *s,
+                                      const struct change *c)
 {
     const json_t *rule;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     bool own = true;
     size_t i;
 
     json_array_foreach(json_object_get(c->doc, "routingRules"), i, rule)
     {
-        if (st == CCF_DB_OK && own)
+        if (st == CAPIF_DB_OK && own)
             st = ccf_aef_of_group(
                 s, c->by->who.ccf_id,
                 capif_str(json_object_get(rule, "aefProfile"), "aefId"),
                 c->by->group_id, &own);
     }
-    if (st == CCF_DB_OK && !own) {
+    if (st == CAPIF_DB_OK && !own) {
         *c->why = CCF_STORE_CHANGED;
-        return CCF_DB_NOT_FOUND;
+        return CAPIF_DB_NOT_FOUND;
     }
     return st;
 }
 
-static enum ccf_db_status work_routing_put(struct ccf_store *s,
-                                           const void *what)
+static enum capif_db_status work_routing_put(struct ccf_store *s,
+                                             const void *what)
 {
     const struct change *c = what;
     char *text = json_dumps(c->doc, JSON_COMPACT);
     size_t changed = 0;
-    enum ccf_db_status st = text != NULL ? hold(s, c) : CCF_DB_ERROR;
+    enum capif_db_status st = text != NULL ? hold(s, c) : CAPIF_DB_ERROR;
 
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = own_rules(s, c);
-    if (st == CCF_DB_OK)
-        st = ccf_db_run(s->db,
-                        "UPDATE routing SET doc = $1 WHERE api_id = $2"
-                        " AND aef_id = $3",
-                        ARGS(text, c->api_id, c->aef_id), NULL, NULL, &changed);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_run(s->db,
+                          "UPDATE routing SET doc = $1 WHERE api_id = $2"
+                          " AND aef_id = $3",
+                          ARGS(text, c->api_id, c->aef_id), NULL, NULL,
+                          &changed);
     *c->created = changed == 0;
-    if (st == CCF_DB_OK && changed == 0)
+    if (st == CAPIF_DB_OK && changed == 0)
         st = ccf_run(s, "INSERT INTO routing VALUES ($1, $2, $3, $4)",
                      ARGS(c->api_id, c->aef_id, c->by->group_id, text));
     free(text);
-    return st == CCF_DB_OK
+    return st == CAPIF_DB_OK
                ? note_routing(s, "API_TOPOLOGY_HIDING_CREATED", c->by->group_id,
                               c->api_id, c->aef_id, c->doc)
                : st;
@@ -346,32 +353,32 @@ enum ccf_store_status ccf_store_routing_get(struct ccf_store *s,
     return ccf_doc(s, routing_sql, ARGS(api_id, aef_id), info);
 }
 
-enum ccf_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
-                                    const char *aef_id, const char *group_id)
+enum capif_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
+                                      const char *aef_id, const char *group_id)
 {
     json_t *info = NULL;
-    enum ccf_db_status st = ccf_db_run(s->db, routing_sql, ARGS(api_id, aef_id),
-                                       ccf_row_doc, &info, NULL);
+    enum capif_db_status st = capif_db_run(
+        s->db, routing_sql, ARGS(api_id, aef_id), ccf_row_doc, &info, NULL);
 
-    if (st == CCF_DB_OK && info == NULL)
-        return CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK && info == NULL)
+        return CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s, "DELETE FROM routing WHERE api_id = $1 AND aef_id = $2",
                      ARGS(api_id, aef_id));
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = note_routing(s, "API_TOPOLOGY_HIDING_REVOKED", group_id, api_id,
                           aef_id, info);
     json_decref(info);
     return st;
 }
 
-static enum ccf_db_status work_routing_delete(struct ccf_store *s,
-                                              const void *what)
+static enum capif_db_status work_routing_delete(struct ccf_store *s,
+                                                const void *what)
 {
     const struct change *c = what;
-    enum ccf_db_status st = hold(s, c);
+    enum capif_db_status st = hold(s, c);
 
-    return st == CCF_DB_OK
+    return st == CAPIF_DB_OK
                ? ccf_routing_drop(s, c->api_id, c->aef_id, c->by->group_id)
                : st;
 }

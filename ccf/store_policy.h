@@ -86,10 +86,10 @@ bool ccf_guard_keep(const struct ccf_guard *guard, json_t *api);
 /* ---- in transactions ---- */
 
 /* Whatever is of that API and AEF goes, and that is noted; or NOT_FOUND. */
-enum ccf_db_status ccf_policy_drop(struct ccf_store *s, const char *api_id,
-                                   const char *aef_id, const char *group_id);
-enum ccf_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
-                                    const char *aef_id, const char *group_id);
+enum capif_db_status ccf_policy_drop(struct ccf_store *s, const char *api_id,
+                                     const char *aef_id, const char *group_id);
+enum capif_db_status ccf_routing_drop(struct ccf_store *s, const char *api_id,
+                                      const char *aef_id, const char *group_id);
 /* Has the API a profile of that AEF?  NULL has none. */
 bool ccf_api_serves(const json_t *api, const char *aef_id);
 /* Is it active there?  It is where no apiStatus says otherwise (8.2.4.2.2). */
@@ -97,8 +97,9 @@ bool ccf_api_is_active(const json_t *api, const char *aef_id);
 /* Take out the profiles where it isn't; false if none is left. */
 bool ccf_api_keep_active(json_t *api);
 /* ccf_store_guard() for a partner. */
-enum ccf_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
-                                     const char *ccf_id, struct ccf_guard *out);
+enum capif_db_status ccf_guard_partner(struct ccf_store *s, const char *api_id,
+                                       const char *ccf_id,
+                                       struct ccf_guard *out);
 /*
  * Profiles were taken out: take their AEFs out of apiStatus, too; false if no
  * profile is left.
@@ -109,9 +110,9 @@ bool ccf_api_tidy(json_t *api);
  * profiles that it would discover.  *detail is a new document, JSON's null
  * where the event has none, and NULL if it must not know of it.
  */
-enum ccf_db_status ccf_policy_shown(struct ccf_store *s,
-                                    const struct ccf_event *e,
-                                    const char *invoker_id, json_t **detail);
+enum capif_db_status ccf_policy_shown(struct ccf_store *s,
+                                      const struct ccf_event *e,
+                                      const char *invoker_id, json_t **detail);
 
 /*
  * An API has changed: the policies of what it has left go.  Of one that is
@@ -119,15 +120,15 @@ enum ccf_db_status ccf_policy_shown(struct ccf_store *s,
  * ccf_policy_end(), when all have been: SERVICE_API_UNAVAILABLE is of APIs that
  * are deleted, and of no others.
  */
-enum ccf_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
-                                   const char *api_id);
-enum ccf_db_status ccf_policy_end(struct ccf_store *s, const char *api_id);
+enum capif_db_status ccf_policy_tidy(struct ccf_store *s, const char *ccf_id,
+                                     const char *api_id);
+enum capif_db_status ccf_policy_end(struct ccf_store *s, const char *api_id);
 /* The same of all APIs of a provider domain whose AEFs have changed. */
-enum ccf_db_status ccf_policy_tidy_group(struct ccf_store *s,
-                                         const char *ccf_id,
-                                         const char *group_id);
+enum capif_db_status ccf_policy_tidy_group(struct ccf_store *s,
+                                           const char *ccf_id,
+                                           const char *group_id);
 /* An invoker is gone. */
-enum ccf_db_status ccf_policy_forget(struct ccf_store *s,
-                                     const struct capif_identity *invoker);
+enum capif_db_status ccf_policy_forget(struct ccf_store *s,
+                                       const struct capif_identity *invoker);
 
 #endif

@@ -13,11 +13,11 @@ static bool at_same_aef(const json_t *a, const json_t *b)
 }
 
 /* The entries at the AEF of the i-th, unless one before it is there, too. */
-static enum ccf_db_status tell_group(const struct ccf_taking *w, size_t i)
+static enum capif_db_status tell_group(const struct ccf_taking *w, size_t i)
 {
     const json_t *first = json_array_get(w->gone, i), *entry;
     json_t *ids = json_array(), *names = json_array();
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     bool done = false;
     size_t k;
 
@@ -39,20 +39,20 @@ static enum ccf_db_status tell_group(const struct ccf_taking *w, size_t i)
 }
 
 /* The PSK, and the access tokens up to now. */
-static enum ccf_db_status end_entry(const struct ccf_taking *w,
-                                    const json_t *entry)
+static enum capif_db_status end_entry(const struct ccf_taking *w,
+                                      const json_t *entry)
 {
     const char *psk_id = ccf_vs_str(entry, "pskId"),
                *name = ccf_vs_str(entry, "apiName");
     const char *ccf_id = ccf_vs_str(entry, "ccfId");
     char at[24], expires[24];
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
 
     ccf_seconds(w->at, at);
     ccf_seconds(w->at + TOKEN_SECONDS, expires);
     if (psk_id != NULL)
         st = ccf_run(w->s, "DELETE FROM psk WHERE psk_id = $1", ARGS(psk_id));
-    if (st == CCF_DB_OK && name != NULL && ccf_vs_str(entry, "aefId") != NULL
+    if (st == CAPIF_DB_OK && name != NULL && ccf_vs_str(entry, "aefId") != NULL
         && (ccf_is_own(w->s, ccf_id) || !capif_same(w->r->from, ccf_id)))
         st = ccf_run(w->s,
                      "INSERT INTO revocation VALUES ($1, $2, $3, $4, $5, $6)"
@@ -64,17 +64,17 @@ static enum ccf_db_status end_entry(const struct ccf_taking *w,
     return st;
 }
 
-static enum ccf_db_status end_gone(const struct ccf_taking *w)
+static enum capif_db_status end_gone(const struct ccf_taking *w)
 {
     const json_t *entry;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     size_t i;
 
     json_array_foreach(w->gone, i, entry)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = end_entry(w, entry);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = tell_group(w, i);
     }
     return st;
@@ -100,25 +100,25 @@ static void row_latest(const char *const *columns, void *arg)
  * Read the context; whatever st is, work_clear() it.  Each revocation of an
  * invoker has a second of its own: a token may be of between two.
  */
-static enum ccf_db_status work_init(struct ccf_taking *w, struct ccf_store *s,
-                                    const struct ccf_revocation *r)
+static enum capif_db_status work_init(struct ccf_taking *w, struct ccf_store *s,
+                                      const struct ccf_revocation *r)
 {
     time_t latest = 0, now = time(NULL);
-    enum ccf_db_status st =
-        ccf_db_run(s->db, latest_sql, ARGS(r->ccf_id, r->invoker_id),
-                   row_latest, &latest, NULL);
+    enum capif_db_status st =
+        capif_db_run(s->db, latest_sql, ARGS(r->ccf_id, r->invoker_id),
+                     row_latest, &latest, NULL);
 
     *w = (struct ccf_taking){ .s = s,
                               .r = r,
                               .gone = json_array(),
                               .kept = json_array(),
                               .at = latest >= now ? latest + 1 : now };
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return st;
-    return ccf_db_run(s->db,
-                      "SELECT doc FROM context WHERE ccf_id = $1"
-                      " AND invoker_id = $2",
-                      ARGS(r->ccf_id, r->invoker_id), row_doc, &w->doc, NULL);
+    return capif_db_run(s->db,
+                        "SELECT doc FROM context WHERE ccf_id = $1"
+                        " AND invoker_id = $2",
+                        ARGS(r->ccf_id, r->invoker_id), row_doc, &w->doc, NULL);
 }
 
 static void work_clear(struct ccf_taking *w)
@@ -155,10 +155,10 @@ static void divide(struct ccf_taking *w)
 }
 
 /* A context is never empty: securityInfo has at least one entry. */
-static enum ccf_db_status write_kept(struct ccf_taking *w)
+static enum capif_db_status write_kept(struct ccf_taking *w)
 {
     const struct ccf_revocation *r = w->r;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
     char *text;
 
     if (json_array_size(w->kept) == 0)
@@ -176,18 +176,18 @@ static enum ccf_db_status write_kept(struct ccf_taking *w)
     return st;
 }
 
-static enum ccf_db_status work_revoke(struct ccf_store *s, const void *what)
+static enum capif_db_status work_revoke(struct ccf_store *s, const void *what)
 {
     struct ccf_taking w;
-    enum ccf_db_status st = work_init(&w, s, what);
+    enum capif_db_status st = work_init(&w, s, what);
 
     divide(&w);
-    if (st == CCF_DB_OK
+    if (st == CAPIF_DB_OK
         && (w.doc == NULL || (json_array_size(w.gone) == 0 && !is_all(w.r))))
-        st = CCF_DB_NOT_FOUND;
-    if (st == CCF_DB_OK)
+        st = CAPIF_DB_NOT_FOUND;
+    if (st == CAPIF_DB_OK)
         st = end_gone(&w);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = write_kept(&w);
     work_clear(&w);
     return st;
@@ -200,14 +200,14 @@ enum ccf_store_status ccf_store_context_revoke(struct ccf_store *s,
     return ccf_transact(s, work_revoke, r);
 }
 
-enum ccf_db_status ccf_revoke_all(struct ccf_store *s, const char *ccf_id,
-                                  const char *invoker_id)
+enum capif_db_status ccf_revoke_all(struct ccf_store *s, const char *ccf_id,
+                                    const char *invoker_id)
 {
     const struct ccf_revocation r = { .ccf_id = ccf_id,
                                       .invoker_id = invoker_id };
-    enum ccf_db_status st = work_revoke(s, &r);
+    enum capif_db_status st = work_revoke(s, &r);
 
-    if (st == CCF_DB_OK || st == CCF_DB_NOT_FOUND)
+    if (st == CAPIF_DB_OK || st == CAPIF_DB_NOT_FOUND)
         st = ccf_run(s, "DELETE FROM psk WHERE ccf_id = $1 AND invoker_id = $2",
                      ARGS(ccf_id, invoker_id));
     return st;
@@ -228,14 +228,15 @@ static bool still_there(const json_t *entry, const json_t *list)
     return false;
 }
 
-enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
-                                      const char *invoker_id, const json_t *doc)
+enum capif_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
+                                        const char *invoker_id,
+                                        const json_t *doc)
 {
     const struct ccf_revocation r = { .ccf_id = ccf_id,
                                       .invoker_id = invoker_id,
                                       .from = ccf_id };
     struct ccf_taking w;
-    enum ccf_db_status st = work_init(&w, s, &r);
+    enum capif_db_status st = work_init(&w, s, &r);
     json_t *entry;
     size_t i;
 
@@ -245,7 +246,7 @@ enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
         if (!still_there(entry, w.anew))
             json_array_append(w.gone, entry);
     }
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = end_gone(&w);
     work_clear(&w);
     return st;
@@ -294,13 +295,13 @@ static bool is_replaced(const json_t *taken, const json_t *entry)
     return any && !is_in(taken, entry);
 }
 
-static enum ccf_db_status work_undo(struct ccf_store *s, const void *what)
+static enum capif_db_status work_undo(struct ccf_store *s, const void *what)
 {
     const struct vain *v = what;
     const struct ccf_revocation r = { .ccf_id = v->ccf_id,
                                       .invoker_id = v->invoker_id };
     struct ccf_taking w;
-    enum ccf_db_status st = work_init(&w, s, &r);
+    enum capif_db_status st = work_init(&w, s, &r);
     const json_t *old = json_object_get(w.doc, "securityInfo");
     json_t *entry;
     size_t i;
@@ -313,12 +314,12 @@ static enum ccf_db_status work_undo(struct ccf_store *s, const void *what)
     }
     json_array_foreach(v->taken, i, entry)
     {
-        if (st == CCF_DB_OK && !is_in(old, entry))
+        if (st == CAPIF_DB_OK && !is_in(old, entry))
             st = ccf_tell_partner(&w, entry);
     }
-    if (st == CCF_DB_OK && json_array_size(w.gone) > 0)
+    if (st == CAPIF_DB_OK && json_array_size(w.gone) > 0)
         st = end_gone(&w);
-    if (st == CCF_DB_OK && json_array_size(w.gone) > 0)
+    if (st == CAPIF_DB_OK && json_array_size(w.gone) > 0)
         st = write_kept(&w);
     work_clear(&w);
     return st;

@@ -63,11 +63,11 @@ enum ccf_store_status ccf_store_revoke_waits(struct ccf_store *s,
 /* ---- in transactions of others ---- */
 
 /* The invoker goes. */
-enum ccf_db_status ccf_revoke_all(struct ccf_store *s, const char *ccf_id,
-                                  const char *invoker_id);
+enum capif_db_status ccf_revoke_all(struct ccf_store *s, const char *ccf_id,
+                                    const char *invoker_id);
 /* A context is to be doc now: APIs at AEFs that aren't in it any more. */
-enum ccf_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
-                                      const char *invoker_id,
-                                      const json_t *doc);
+enum capif_db_status ccf_revoke_dropped(struct ccf_store *s, const char *ccf_id,
+                                        const char *invoker_id,
+                                        const json_t *doc);
 
 #endif

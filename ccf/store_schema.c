@@ -212,72 +212,73 @@ static void row_number(const char *const *columns, void *arg)
     *(size_t *)arg = strtoul(columns[0], NULL, 10);
 }
 
-static enum ccf_db_status version_get(struct ccf_store *s, size_t *version)
+static enum capif_db_status version_get(struct ccf_store *s, size_t *version)
 {
     bool has;
-    enum ccf_db_status st = ccf_db_has_table(s->db, "schema_version", &has);
+    enum capif_db_status st = capif_db_has_table(s->db, "schema_version", &has);
 
     *version = 0;
-    if (st == CCF_DB_OK && has)
-        st = ccf_db_run(s->db, "SELECT COALESCE(MAX(v), 0) FROM schema_version",
-                        NULL, 0, row_number, version, NULL);
-    if (st == CCF_DB_OK && *version > N_MIGRATIONS) {
+    if (st == CAPIF_DB_OK && has)
+        st = capif_db_run(s->db,
+                          "SELECT COALESCE(MAX(v), 0) FROM schema_version",
+                          NULL, 0, row_number, version, NULL);
+    if (st == CAPIF_DB_OK && *version > N_MIGRATIONS) {
         capif_log("store-failed", "why", "schema of a later version", NULL);
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     }
     return st;
 }
 
-enum ccf_db_status ccf_schema_is_new(struct ccf_store *s, bool *is)
+enum capif_db_status ccf_schema_is_new(struct ccf_store *s, bool *is)
 {
     size_t version = 0;
-    enum ccf_db_status st = version_get(s, &version);
+    enum capif_db_status st = version_get(s, &version);
 
     *is = version == N_MIGRATIONS;
     return st;
 }
 
 /* From here on, others who want to migrate wait for this transaction. */
-static enum ccf_db_status schema_lock(struct ccf_store *s)
+static enum capif_db_status schema_lock(struct ccf_store *s)
 {
-    enum ccf_db_status st = ccf_db_exec(
+    enum capif_db_status st = capif_db_exec(
         s->db, "CREATE TABLE IF NOT EXISTS schema_version (v BIGINT)");
 
-    if (st == CCF_DB_OK)
-        st = ccf_db_exec(s->db, "CREATE TABLE IF NOT EXISTS schema_lock"
-                                " (id BIGINT PRIMARY KEY)");
-    if (st == CCF_DB_OK)
-        st = ccf_db_exec(s->db, "INSERT INTO schema_lock VALUES (0)"
-                                " ON CONFLICT (id) DO UPDATE"
-                                " SET id = excluded.id");
+    if (st == CAPIF_DB_OK)
+        st = capif_db_exec(s->db, "CREATE TABLE IF NOT EXISTS schema_lock"
+                                  " (id BIGINT PRIMARY KEY)");
+    if (st == CAPIF_DB_OK)
+        st = capif_db_exec(s->db, "INSERT INTO schema_lock VALUES (0)"
+                                  " ON CONFLICT (id) DO UPDATE"
+                                  " SET id = excluded.id");
     /* Whoever was faster has made it all. */
-    return st == CCF_DB_CONFLICT ? CCF_DB_RETRY : st;
+    return st == CAPIF_DB_CONFLICT ? CAPIF_DB_RETRY : st;
 }
 
-static enum ccf_db_status step(struct ccf_store *s, const char *sql)
+static enum capif_db_status step(struct ccf_store *s, const char *sql)
 {
     return strcmp(sql, FILL_API_NAMES) == 0 ? ccf_api_names_fill(s)
-                                            : ccf_db_exec(s->db, sql);
+                                            : capif_db_exec(s->db, sql);
 }
 
-enum ccf_db_status ccf_schema_renew(struct ccf_store *s, const void *what)
+enum capif_db_status ccf_schema_renew(struct ccf_store *s, const void *what)
 {
     size_t version = 0;
     char text[24];
-    enum ccf_db_status st = schema_lock(s);
+    enum capif_db_status st = schema_lock(s);
 
     (void)what;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = version_get(s, &version);
-    for (; st == CCF_DB_OK && version < N_MIGRATIONS; version++) {
-        for (size_t i = 0; st == CCF_DB_OK && migrations[version][i]; i++)
+    for (; st == CAPIF_DB_OK && version < N_MIGRATIONS; version++) {
+        for (size_t i = 0; st == CAPIF_DB_OK && migrations[version][i]; i++)
             st = step(s, migrations[version][i]);
         snprintf(text, sizeof(text), "%zu", version + 1);
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = ccf_run(s, "INSERT INTO schema_version VALUES ($1)",
                          ARGS(text));
     }
-    if (st == CCF_DB_CONFLICT)
+    if (st == CAPIF_DB_CONFLICT)
         capif_log("store-failed", "why", "a table of ours is there already",
                   NULL);
     return st;

@@ -71,20 +71,23 @@ static void columns_of(const json_t *doc, struct columns *out)
     snprintf(out->reports, sizeof(out->reports), "%lld", (long long)most);
 }
 
-static enum ccf_db_status refuse(const struct set *t, enum ccf_store_status why)
+static enum capif_db_status refuse(const struct set *t,
+                                   enum ccf_store_status why)
 {
     *t->why = why;
-    return CCF_DB_NOT_FOUND;
+    return CAPIF_DB_NOT_FOUND;
 }
 
-static enum ccf_db_status still_member(struct ccf_store *s, const struct set *t)
+static enum capif_db_status still_member(struct ccf_store *s,
+                                         const struct set *t)
 {
     struct ccf_member now;
-    enum ccf_db_status st = ccf_member_get(s, &t->by->who, &now);
+    enum capif_db_status st = ccf_member_get(s, &t->by->who, &now);
 
     *t->why = CCF_STORE_OK; /* it may be another attempt */
-    if (st == CCF_DB_NOT_FOUND
-        || (st == CCF_DB_OK && strcmp(now.thumbprint, t->by->thumbprint) != 0))
+    if (st == CAPIF_DB_NOT_FOUND
+        || (st == CAPIF_DB_OK
+            && strcmp(now.thumbprint, t->by->thumbprint) != 0))
         return refuse(t, CCF_STORE_GONE);
     return st;
 }
@@ -123,16 +126,16 @@ static void row_seen(const char *const *columns, void *arg)
 }
 
 /* What is known now is reported by fanout.c, in pages. */
-static enum ccf_db_status ask_survey(struct ccf_store *s, const struct set *t)
+static enum capif_db_status ask_survey(struct ccf_store *s, const struct set *t)
 {
     static const char *const known[] = { "SERVICE_API_AVAILABLE",
                                          "API_INVOKER_ONBOARDED" };
     const json_t *req = json_object_get(t->doc, "eventReq"), *name;
-    enum ccf_db_status st = CCF_DB_OK;
+    enum capif_db_status st = CAPIF_DB_OK;
     size_t i;
 
     if (!json_is_true(json_object_get(req, "immRep")))
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     for (size_t k = 0; k < 2; k++) {
         bool wanted = false;
 
@@ -140,7 +143,7 @@ static enum ccf_db_status ask_survey(struct ccf_store *s, const struct set *t)
         {
             wanted = wanted || strcmp(json_string_value(name), known[k]) == 0;
         }
-        if (wanted && st == CCF_DB_OK)
+        if (wanted && st == CAPIF_DB_OK)
             st = ccf_run(s, "INSERT INTO event (name, sub_id) VALUES ($1, $2)",
                          ARGS(known[k], t->id));
     }
@@ -153,39 +156,40 @@ static void row_count(const char *const *columns, void *arg)
 }
 
 /* Each may be a URL that hangs, and each event is held up to each. */
-static enum ccf_db_status has_room(struct ccf_store *s, const struct set *t)
+static enum capif_db_status has_room(struct ccf_store *s, const struct set *t)
 {
     const struct capif_identity *who = &t->by->who;
     long n = 0;
     char now[24];
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     now_text(now);
-    st = ccf_db_run(s->db,
-                    "SELECT COUNT(*) FROM subscription WHERE ccf_id = $1"
-                    " AND role = $2 AND owner = $3 AND expires > $4",
-                    ARGS(who->ccf_id, capif_role_name(who->role), who->id, now),
-                    row_count, &n, NULL);
-    return st == CCF_DB_OK && n >= CCF_SUBSCRIPTIONS_MAX
+    st = capif_db_run(
+        s->db,
+        "SELECT COUNT(*) FROM subscription WHERE ccf_id = $1"
+        " AND role = $2 AND owner = $3 AND expires > $4",
+        ARGS(who->ccf_id, capif_role_name(who->role), who->id, now), row_count,
+        &n, NULL);
+    return st == CAPIF_DB_OK && n >= CCF_SUBSCRIPTIONS_MAX
                ? refuse(t, CCF_STORE_FULL)
                : st;
 }
 
-static enum ccf_db_status insert(struct ccf_store *s, const struct set *t,
-                                 const char *text, const struct columns *c)
+static enum capif_db_status insert(struct ccf_store *s, const struct set *t,
+                                   const char *text, const struct columns *c)
 {
     const struct capif_identity *who = &t->by->who;
     struct seen seen = { .first = 0 };
     char max[24];
-    enum ccf_db_status st = has_room(s, t);
+    enum capif_db_status st = has_room(s, t);
 
-    if (st != CCF_DB_OK)
+    if (st != CAPIF_DB_OK)
         return st;
     snprintf(max, sizeof(max), "%d", SEEN_MAX);
-    st = ccf_db_run(s->db, "SELECT seq FROM event ORDER BY seq LIMIT $1",
-                    ARGS(max), row_seen, &seen, NULL);
+    st = capif_db_run(s->db, "SELECT seq FROM event ORDER BY seq LIMIT $1",
+                      ARGS(max), row_seen, &seen, NULL);
     seen_close(&seen);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = ccf_run(s,
                      "INSERT INTO subscription (id, ccf_id, role, owner,"
                      " group_id, expires, due, period, reports, seen, doc)"
@@ -193,13 +197,13 @@ static enum ccf_db_status insert(struct ccf_store *s, const struct set *t,
                      ARGS(t->id, who->ccf_id, capif_role_name(who->role),
                           who->id, t->by->group_id, c->expires, c->due,
                           c->period, c->reports, seen.text, text));
-    return st == CCF_DB_OK ? ask_survey(s, t) : st;
+    return st == CAPIF_DB_OK ? ask_survey(s, t) : st;
 }
 
 /* ---- one that is there ---- */
 
-static enum ccf_db_status update(struct ccf_store *s, const struct set *t,
-                                 const char *text, const struct columns *c)
+static enum capif_db_status update(struct ccf_store *s, const struct set *t,
+                                   const char *text, const struct columns *c)
 {
     char *was = json_dumps(t->was, JSON_COMPACT);
     const bool same = json_equal(json_object_get(t->was, "eventReq"),
@@ -207,15 +211,15 @@ static enum ccf_db_status update(struct ccf_store *s, const struct set *t,
                       || (json_object_get(t->was, "eventReq") == NULL
                           && json_object_get(t->doc, "eventReq") == NULL);
     size_t changed = 0;
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (was != NULL && same)
-        st = ccf_db_run(s->db,
-                        "UPDATE subscription SET doc = $1 WHERE doc = $2"
-                        " AND id = $3",
-                        ARGS(text, was, t->id), NULL, NULL, &changed);
+        st = capif_db_run(s->db,
+                          "UPDATE subscription SET doc = $1 WHERE doc = $2"
+                          " AND id = $3",
+                          ARGS(text, was, t->id), NULL, NULL, &changed);
     else if (was != NULL)
-        st = ccf_db_run(
+        st = capif_db_run(
             s->db,
             "UPDATE subscription SET doc = $1, expires = $2,"
             " due = $3, period = $4, reports = $5 WHERE doc = $6"
@@ -223,31 +227,31 @@ static enum ccf_db_status update(struct ccf_store *s, const struct set *t,
             ARGS(text, c->expires, c->due, c->period, c->reports, was, t->id),
             NULL, NULL, &changed);
     free(was);
-    if (st == CCF_DB_OK && changed == 0)
+    if (st == CAPIF_DB_OK && changed == 0)
         return refuse(t, CCF_STORE_CHANGED);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st =
             ccf_run(s, "DELETE FROM subscribed WHERE sub_id = $1", ARGS(t->id));
     return st;
 }
 
-static enum ccf_db_status work_set(struct ccf_store *s, const void *what)
+static enum capif_db_status work_set(struct ccf_store *s, const void *what)
 {
     const struct set *t = what;
     char *text = json_dumps(t->doc, JSON_COMPACT);
     struct columns c;
-    enum ccf_db_status st = still_member(s, t);
+    enum capif_db_status st = still_member(s, t);
     const json_t *name;
     size_t i;
 
     columns_of(t->doc, &c);
-    if (st == CCF_DB_OK && text == NULL)
-        st = CCF_DB_ERROR;
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK && text == NULL)
+        st = CAPIF_DB_ERROR;
+    if (st == CAPIF_DB_OK)
         st = t->was == NULL ? insert(s, t, text, &c) : update(s, t, text, &c);
     json_array_foreach(json_object_get(t->doc, "events"), i, name)
     {
-        if (st == CCF_DB_OK)
+        if (st == CAPIF_DB_OK)
             st = ccf_run(s,
                          "INSERT INTO subscribed VALUES ($1, $2)"
                          " ON CONFLICT (name, sub_id) DO NOTHING",

@@ -84,18 +84,18 @@ static void lane_of(const char *where, char out[LANE_MAX])
 }
 
 /* An AEF of ours (29.222 6.2.2.3), which knows APIs by name. */
-static enum ccf_db_status tell_aef(const struct ccf_taking *w,
-                                   const struct api *api, const json_t *entry,
-                                   json_t *info, const json_t *names)
+static enum capif_db_status tell_aef(const struct ccf_taking *w,
+                                     const struct api *api, const json_t *entry,
+                                     json_t *info, const json_t *names)
 {
     const char *control = control_url(api, entry);
     char url[URL_MAX], lane[LANE_MAX];
     json_t *body;
     struct ccf_notice n = { .lane = lane, .url = url, .trust = CCF_TRUST_OWN };
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (control == NULL)
-        return CCF_DB_OK; /* it asks anew when what it knows gets old */
+        return CAPIF_DB_OK; /* it asks anew when what it knows gets old */
     snprintf(url, sizeof(url), "%s/aef-security/v1/revoke-authorization",
              control);
     lane_of(url, lane);
@@ -117,9 +117,9 @@ static void partner_url(const struct ccf_neighbour *p, const char *invoker_id,
              p->url, invoker_id);
 }
 
-static enum ccf_db_status tell_partner(const struct ccf_taking *w,
-                                       const char *ccf_id, const char *url,
-                                       const json_t *body)
+static enum capif_db_status tell_partner(const struct ccf_taking *w,
+                                         const char *ccf_id, const char *url,
+                                         const json_t *body)
 {
     char lane[LANE_MAX];
     const struct ccf_notice n = {
@@ -131,30 +131,30 @@ static enum ccf_db_status tell_partner(const struct ccf_taking *w,
 }
 
 /* CCF-A tells CCF-B, whose AEF it is, unless B was asked for all that stays. */
-static enum ccf_db_status tell_owner(const struct ccf_taking *w,
-                                     const char *ccf_id, const json_t *info)
+static enum capif_db_status tell_owner(const struct ccf_taking *w,
+                                       const char *ccf_id, const json_t *info)
 {
     const struct ccf_neighbour *p = neighbour(w->s, ccf_id);
     char url[URL_MAX];
 
     if (p == NULL || capif_same(ccf_id, w->r->from)
         || any_of_domain(w->anew, ccf_id))
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     partner_url(p, w->r->invoker_id, url);
     return tell_partner(w, ccf_id, url, info);
 }
 
-enum ccf_db_status ccf_tell_partner(const struct ccf_taking *w,
-                                    const json_t *entry)
+enum capif_db_status ccf_tell_partner(const struct ccf_taking *w,
+                                      const json_t *entry)
 {
     const char *ccf_id = ccf_vs_str(entry, "ccfId");
     const struct ccf_neighbour *p = neighbour(w->s, ccf_id);
     json_t *ids = json_pack("[O]", json_object_get(entry, "apiId"));
     json_t *info = notification(w, entry, ids);
-    enum ccf_db_status st = info != NULL ? CCF_DB_OK : CCF_DB_ERROR;
+    enum capif_db_status st = info != NULL ? CAPIF_DB_OK : CAPIF_DB_ERROR;
     char url[URL_MAX];
 
-    if (st == CCF_DB_OK && p != NULL) {
+    if (st == CAPIF_DB_OK && p != NULL) {
         partner_url(p, w->r->invoker_id, url);
         st = tell_partner(w, ccf_id, url, info);
     }
@@ -164,8 +164,8 @@ enum ccf_db_status ccf_tell_partner(const struct ccf_taking *w,
 }
 
 /* The invoker itself, or CCF-A, whose invoker it is and which tells it. */
-static enum ccf_db_status tell_invoker(const struct ccf_taking *w,
-                                       const json_t *info)
+static enum capif_db_status tell_invoker(const struct ccf_taking *w,
+                                         const json_t *info)
 {
     const struct ccf_notice n = {
         .url = capif_str(w->doc, "notificationDestination"),
@@ -174,19 +174,19 @@ static enum ccf_db_status tell_invoker(const struct ccf_taking *w,
     };
 
     if (!w->r->tell_invoker || n.url == NULL || w->s->domain == NULL)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     if (ccf_is_own(w->s, w->r->ccf_id))
         return ccf_notice_add(w->s, &n);
     if (neighbour(w->s, w->r->ccf_id) == NULL
         || capif_same(w->r->ccf_id, w->r->from))
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     return tell_partner(w, w->r->ccf_id, n.url, info);
 }
 
-static enum ccf_db_status tell_subscribers(const struct ccf_taking *w,
-                                           const struct api *api,
-                                           const json_t *entry,
-                                           const json_t *ids)
+static enum capif_db_status tell_subscribers(const struct ccf_taking *w,
+                                             const struct api *api,
+                                             const json_t *entry,
+                                             const json_t *ids)
 {
     const char *ccf_id = w->r->ccf_id;
     char invoker[CCF_INVOKER_NAME];
@@ -201,34 +201,34 @@ static enum ccf_db_status tell_subscribers(const struct ccf_taking *w,
         .detail =
             json_pack("{s:O, s:[s]}", "apiIds", ids, "apiInvokerIds", invoker),
     };
-    enum ccf_db_status st =
-        e.detail != NULL ? ccf_event_add(w->s, &e) : CCF_DB_ERROR;
+    enum capif_db_status st =
+        e.detail != NULL ? ccf_event_add(w->s, &e) : CAPIF_DB_ERROR;
 
     json_decref((json_t *)(uintptr_t)e.detail);
     return st;
 }
 
-enum ccf_db_status ccf_tell_taken(const struct ccf_taking *w,
-                                  const json_t *entry, const json_t *ids,
-                                  const json_t *names)
+enum capif_db_status ccf_tell_taken(const struct ccf_taking *w,
+                                    const json_t *entry, const json_t *ids,
+                                    const json_t *names)
 {
     const char *ccf_id = ccf_vs_str(entry, "ccfId");
     json_t *info = notification(w, entry, ids);
     struct api api = { .doc = NULL };
-    enum ccf_db_status st = CCF_DB_ERROR;
+    enum capif_db_status st = CAPIF_DB_ERROR;
 
     if (info != NULL)
-        st = ccf_db_run(w->s->db,
-                        "SELECT doc, group_id FROM api WHERE ccf_id = $1"
-                        " AND api_id = $2",
-                        ARGS(ccf_id, capif_str(entry, "apiId")), row_api, &api,
-                        NULL);
-    if (st == CCF_DB_OK)
+        st = capif_db_run(w->s->db,
+                          "SELECT doc, group_id FROM api WHERE ccf_id = $1"
+                          " AND api_id = $2",
+                          ARGS(ccf_id, capif_str(entry, "apiId")), row_api,
+                          &api, NULL);
+    if (st == CAPIF_DB_OK)
         st = ccf_is_own(w->s, ccf_id) ? tell_aef(w, &api, entry, info, names)
                                       : tell_owner(w, ccf_id, info);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = tell_invoker(w, info);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         st = tell_subscribers(w, &api, entry, ids);
     json_decref(api.doc);
     json_decref(info);

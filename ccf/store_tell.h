@@ -23,13 +23,13 @@ struct ccf_taking {
  * Tell those who know of entry and have to know that it is gone: ids and
  * names are of the APIs that went with it at the same AEF.
  */
-enum ccf_db_status ccf_tell_taken(const struct ccf_taking *w,
-                                  const json_t *entry, const json_t *ids,
-                                  const json_t *names);
+enum capif_db_status ccf_tell_taken(const struct ccf_taking *w,
+                                    const json_t *entry, const json_t *ids,
+                                    const json_t *names);
 
 /* The partner alone, of an API at its AEF that it was asked for in vain. */
-enum ccf_db_status ccf_tell_partner(const struct ccf_taking *w,
-                                    const json_t *entry);
+enum capif_db_status ccf_tell_partner(const struct ccf_taking *w,
+                                      const json_t *entry);
 
 /* Is that this CCF's domain? */
 bool ccf_is_own(const struct ccf_store *s, const char *ccf_id);

@@ -14,7 +14,7 @@
 struct ccf_notice;
 
 struct ccf_store {
-    struct ccf_db *db;
+    struct capif_db *db;
     const struct ccf_notice *owed; /* ccf_store_owe() */
     size_t n_owed;
     const struct ccf_domain *domain; /* or NULL */
@@ -25,10 +25,10 @@ struct ccf_store {
     (const char *const[]){ __VA_ARGS__ }, \
         sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
 
-enum ccf_store_status ccf_status_of(enum ccf_db_status st);
+enum ccf_store_status ccf_status_of(enum capif_db_status st);
 
-/* What a transaction does; all but CCF_DB_OK rolls it back. */
-typedef enum ccf_db_status ccf_work_fn(struct ccf_store *s, const void *what);
+/* What a transaction does; all but CAPIF_DB_OK rolls it back. */
+typedef enum capif_db_status ccf_work_fn(struct ccf_store *s, const void *what);
 
 /*
  * Commit what work does.  It is run again if others were in its way, so it
@@ -38,33 +38,33 @@ enum ccf_store_status ccf_transact(struct ccf_store *s, ccf_work_fn *work,
                                    const void *what);
 
 /* In a transaction: a statement that may change any number of rows. */
-enum ccf_db_status ccf_run(struct ccf_store *s, const char *sql,
-                           const char *const *args, size_t n);
+enum capif_db_status ccf_run(struct ccf_store *s, const char *sql,
+                             const char *const *args, size_t n);
 
 /* In a transaction: ccf_store_member(). */
-enum ccf_db_status ccf_member_get(struct ccf_store *s,
-                                  const struct capif_identity *who,
-                                  struct ccf_member *out);
+enum capif_db_status ccf_member_get(struct ccf_store *s,
+                                    const struct capif_identity *who,
+                                    struct ccf_member *out);
 
 /* In a transaction: is there that AEF, of that provider domain? */
-enum ccf_db_status ccf_aef_of_group(struct ccf_store *s, const char *ccf_id,
-                                    const char *aef_id, const char *group_id,
-                                    bool *is);
+enum capif_db_status ccf_aef_of_group(struct ccf_store *s, const char *ccf_id,
+                                      const char *aef_id, const char *group_id,
+                                      bool *is);
 
 /* Is the schema of this version of ours?  A later one is an error. */
-enum ccf_db_status ccf_schema_is_new(struct ccf_store *s, bool *is);
+enum capif_db_status ccf_schema_is_new(struct ccf_store *s, bool *is);
 /* The transaction that makes it so. */
 ccf_work_fn ccf_schema_renew;
 /* In that transaction: api_name of what was there before. */
-enum ccf_db_status ccf_api_names_fill(struct ccf_store *s);
+enum capif_db_status ccf_api_names_fill(struct ccf_store *s);
 
 /*
  * In a transaction: take hold of by's group, and see that by is still the
  * member that it was; else NOT_FOUND, and *why is CCF_STORE_GONE.
  */
-enum ccf_db_status ccf_member_hold(struct ccf_store *s,
-                                   const struct ccf_member *by,
-                                   enum ccf_store_status *why);
+enum capif_db_status ccf_member_hold(struct ccf_store *s,
+                                     const struct ccf_member *by,
+                                     enum ccf_store_status *why);
 
 /* A transaction of one statement; NOT_FOUND if that changes no row. */
 enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
@@ -78,9 +78,9 @@ enum ccf_store_status ccf_change_one(struct ccf_store *s, const char *sql,
 void ccf_forget(struct ccf_store *s, const char *sql);
 
 /* Outside of a transaction; on failure, row may have been given some. */
-enum ccf_db_status ccf_look(struct ccf_store *s, const char *sql,
-                            const char *const *args, size_t n,
-                            ccf_db_row_fn *row, void *arg);
+enum capif_db_status ccf_look(struct ccf_store *s, const char *sql,
+                              const char *const *args, size_t n,
+                              capif_db_row_fn *row, void *arg);
 
 /*
  * The documents that a look-up gives, as an array, and the first of them.

@@ -252,25 +252,25 @@ void test_api_migration(void **state)
         "INSERT INTO member VALUES ('o.a', 'apf', 'apf-1', 'g-1', 't')",
     };
     const char *where = store_fresh();
-    struct ccf_db *db = ccf_db_open(where);
+    struct capif_db *db = capif_db_open(where);
     struct ccf_store *s;
     char sql[160];
 
     (void)state;
     assert_non_null(db);
     for (size_t i = 0; i < N_OF(before); i++)
-        assert_int_equal(ccf_db_exec(db, before[i]), CCF_DB_OK);
+        assert_int_equal(capif_db_exec(db, before[i]), CAPIF_DB_OK);
     for (int i = 0; i < 150; i++) {
         snprintf(sql, sizeof(sql),
                  "INSERT INTO api VALUES ('o.a', 'o-%03d', 'apf-1',"
                  " '{\"apiName\":\"old-%d\"}')",
                  i, i);
-        assert_int_equal(ccf_db_exec(db, sql), CCF_DB_OK);
+        assert_int_equal(capif_db_exec(db, sql), CAPIF_DB_OK);
     }
-    assert_int_equal(ccf_db_exec(db, "INSERT INTO api VALUES ('o.b', 'o-1',"
-                                     " NULL, '{\"apiName\":\"theirs\"}')"),
-                     CCF_DB_OK);
-    ccf_db_close(db);
+    assert_int_equal(capif_db_exec(db, "INSERT INTO api VALUES ('o.b', 'o-1',"
+                                       " NULL, '{\"apiName\":\"theirs\"}')"),
+                     CAPIF_DB_OK);
+    capif_db_close(db);
     s = ccf_store_open(where);
     assert_non_null(s);
     assert_int_equal(each(s, NULL, NULL), 151);

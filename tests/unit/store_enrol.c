@@ -41,6 +41,6 @@ enum ccf_store_status store_context_delete(struct ccf_store *s,
 
 void store_drain(struct ccf_store *s)
 {
-    assert_int_equal(ccf_db_exec(s->db, "DELETE FROM notice"), CCF_DB_OK);
-    assert_int_equal(ccf_db_exec(s->db, "DELETE FROM lane"), CCF_DB_OK);
+    assert_int_equal(capif_db_exec(s->db, "DELETE FROM notice"), CAPIF_DB_OK);
+    assert_int_equal(capif_db_exec(s->db, "DELETE FROM lane"), CAPIF_DB_OK);
 }

@@ -201,7 +201,7 @@ static bool may_see(struct ccf_store *s, const struct ccf_event *e,
 {
     json_t *shown;
 
-    assert_int_equal(ccf_event_shown(s, e, who, &shown), CCF_DB_OK);
+    assert_int_equal(ccf_event_shown(s, e, who, &shown), CAPIF_DB_OK);
     json_decref(shown);
     return shown != NULL;
 }

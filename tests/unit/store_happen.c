@@ -114,7 +114,7 @@ void happen_told(struct ccf_store *s, const char *id, const char *text)
     json_decref(want);
 }
 
-static enum ccf_db_status work_happen(struct ccf_store *s, const void *what)
+static enum capif_db_status work_happen(struct ccf_store *s, const void *what)
 {
     return ccf_event_add(s, what);
 }

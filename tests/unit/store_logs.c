@@ -475,7 +475,7 @@ void test_log_events(void **state)
                  "SELECT name, api_id, invoker_id, aef_id, doc FROM event"
                  " ORDER BY seq DESC LIMIT 5",
                  NULL, 0, row_event, got),
-        CCF_DB_OK);
+        CAPIF_DB_OK);
     want = soft_json(
         "[['SERVICE_API_INVOCATION_SUCCESS','a1','" OTHER "/i1','le-aef',1],"
         "['SERVICE_API_INVOCATION_FAILURE','a2','i1','le-aef',1],"

@@ -20,19 +20,19 @@ static size_t n_seen; /* guarded by lock, as is what is in seen */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The linker's --wrap names them so. */
-enum ccf_db_status __real_ccf_db_run(struct ccf_db *db, const char *sql,
-                                     const char *const *args, size_t n_args,
-                                     ccf_db_row_fn *row, void *arg,
-                                     size_t *changed);
-enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
-                                     const char *const *args, size_t n_args,
-                                     ccf_db_row_fn *row, void *arg,
-                                     size_t *changed);
+enum capif_db_status __real_capif_db_run(struct capif_db *db, const char *sql,
+                                         const char *const *args, size_t n_args,
+                                         capif_db_row_fn *row, void *arg,
+                                         size_t *changed);
+enum capif_db_status __wrap_capif_db_run(struct capif_db *db, const char *sql,
+                                         const char *const *args, size_t n_args,
+                                         capif_db_row_fn *row, void *arg,
+                                         size_t *changed);
 
-enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
-                                     const char *const *args, size_t n_args,
-                                     ccf_db_row_fn *row, void *arg,
-                                     size_t *changed)
+enum capif_db_status __wrap_capif_db_run(struct capif_db *db, const char *sql,
+                                         const char *const *args, size_t n_args,
+                                         capif_db_row_fn *row, void *arg,
+                                         size_t *changed)
 {
     size_t i = 0;
 
@@ -42,7 +42,7 @@ enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
     if (i == n_seen && n_seen < SEEN_MAX)
         seen[n_seen++] = sql;
     pthread_mutex_unlock(&lock);
-    return __real_ccf_db_run(db, sql, args, n_args, row, arg, changed);
+    return __real_capif_db_run(db, sql, args, n_args, row, arg, changed);
 }
 
 /* It has so many rows at most: they are read in order, not sorted. */

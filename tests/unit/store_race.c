@@ -293,7 +293,7 @@ static enum ccf_store_status tell_all(struct ccf_store *s, int n, int round)
     return st == CCF_STORE_NOT_FOUND ? CCF_STORE_OK : st;
 }
 
-static enum ccf_db_status work_event(struct ccf_store *s, const void *what)
+static enum capif_db_status work_event(struct ccf_store *s, const void *what)
 {
     return ccf_event_add(s, what);
 }

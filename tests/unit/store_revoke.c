@@ -242,7 +242,7 @@ void test_revocation_event(void **state)
                               "SELECT group_id, invoker_id, doc FROM event"
                               " ORDER BY seq DESC LIMIT 4",
                               NULL, 0, row_event, got),
-                     CCF_DB_OK);
+                     CAPIF_DB_OK);
     want = soft_json("[['re','" OTHER "/r-1',['" OTHER "/r-1']],"
                      "['re','r-1',['r-1']]]");
     if (!json_equal(got, want))

@@ -54,16 +54,16 @@ static int teardown(void **state)
 
 /* ---- what the linker's --wrap makes of calls ---- */
 
-enum ccf_db_status __real_ccf_db_run(struct ccf_db *db, const char *sql,
-                                     const char *const *args, size_t n_args,
-                                     ccf_db_row_fn *row, void *arg,
-                                     size_t *changed);
-enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
-                                     const char *const *args, size_t n_args,
-                                     ccf_db_row_fn *row, void *arg,
-                                     size_t *changed);
-enum ccf_db_status __real_ccf_db_commit(struct ccf_db *db);
-enum ccf_db_status __wrap_ccf_db_commit(struct ccf_db *db);
+enum capif_db_status __real_capif_db_run(struct capif_db *db, const char *sql,
+                                         const char *const *args, size_t n_args,
+                                         capif_db_row_fn *row, void *arg,
+                                         size_t *changed);
+enum capif_db_status __wrap_capif_db_run(struct capif_db *db, const char *sql,
+                                         const char *const *args, size_t n_args,
+                                         capif_db_row_fn *row, void *arg,
+                                         size_t *changed);
+enum capif_db_status __real_capif_db_commit(struct capif_db *db);
+enum capif_db_status __wrap_capif_db_commit(struct capif_db *db);
 
 static void count(void)
 {
@@ -71,19 +71,19 @@ static void count(void)
         (void)cluster_sql(uri, CUT);
 }
 
-enum ccf_db_status __wrap_ccf_db_run(struct ccf_db *db, const char *sql,
-                                     const char *const *args, size_t n_args,
-                                     ccf_db_row_fn *row, void *arg,
-                                     size_t *changed)
+enum capif_db_status __wrap_capif_db_run(struct capif_db *db, const char *sql,
+                                         const char *const *args, size_t n_args,
+                                         capif_db_row_fn *row, void *arg,
+                                         size_t *changed)
 {
     count();
-    return __real_ccf_db_run(db, sql, args, n_args, row, arg, changed);
+    return __real_capif_db_run(db, sql, args, n_args, row, arg, changed);
 }
 
-enum ccf_db_status __wrap_ccf_db_commit(struct ccf_db *db)
+enum capif_db_status __wrap_capif_db_commit(struct capif_db *db)
 {
     count();
-    return __real_ccf_db_commit(db);
+    return __real_capif_db_commit(db);
 }
 
 /* ---- opening ---- */

@@ -25,15 +25,15 @@ static bool is_path(const char *where)
                 && strchr(where, ':') != NULL);
 }
 
-struct ccf_db *ccf_db_open(const char *where)
+struct capif_db *capif_db_open(const char *where)
 {
-    const struct ccf_db_ops *ops = NULL;
-    struct ccf_db *db;
+    const struct capif_db_ops *ops = NULL;
+    struct capif_db *db;
 
     if (begins(where, "postgresql://") || begins(where, "postgres://")) {
-        ops = &ccf_db_pg;
+        ops = &capif_db_pg;
     } else if (is_path(where)) {
-        ops = &ccf_db_sqlite;
+        ops = &capif_db_sqlite;
     } else {
         capif_log("store-failed", "why",
                   "neither a path nor a URI postgresql://", NULL);
@@ -44,23 +44,23 @@ struct ccf_db *ccf_db_open(const char *where)
     return db;
 }
 
-void ccf_db_close(struct ccf_db *db)
+void capif_db_close(struct capif_db *db)
 {
     if (db != NULL)
         db->ops->close(db);
 }
 
-enum ccf_db_status ccf_db_begin(struct ccf_db *db, bool schema)
+enum capif_db_status capif_db_begin(struct capif_db *db, bool schema)
 {
     return db->ops->begin(db, schema);
 }
 
-enum ccf_db_status ccf_db_commit(struct ccf_db *db)
+enum capif_db_status capif_db_commit(struct capif_db *db)
 {
     return db->ops->commit(db);
 }
 
-void ccf_db_rollback(struct ccf_db *db)
+void capif_db_rollback(struct capif_db *db)
 {
     db->ops->rollback(db);
 }
@@ -107,17 +107,18 @@ static bool is_utf8(const char *text)
 }
 
 /* Keys come from request lines.  SQLite takes any octets, others don't. */
-enum ccf_db_status ccf_db_run(struct ccf_db *db, const char *sql,
-                              const char *const *args, size_t n_args,
-                              ccf_db_row_fn *row, void *arg, size_t *changed)
+enum capif_db_status capif_db_run(struct capif_db *db, const char *sql,
+                                  const char *const *args, size_t n_args,
+                                  capif_db_row_fn *row, void *arg,
+                                  size_t *changed)
 {
     for (size_t i = 0; i < n_args; i++)
         if (args[i] != NULL && !is_utf8(args[i]))
-            return CCF_DB_NOT_FOUND;
+            return CAPIF_DB_NOT_FOUND;
     return db->ops->run(db, sql, args, n_args, row, arg, changed);
 }
 
-enum ccf_db_status ccf_db_exec(struct ccf_db *db, const char *sql)
+enum capif_db_status capif_db_exec(struct capif_db *db, const char *sql)
 {
     static const char word[] = "@SERIAL@";
     const char *at = strstr(sql, word);
@@ -129,7 +130,7 @@ enum ccf_db_status ccf_db_exec(struct ccf_db *db, const char *sql)
                  db->ops->serial, at + strlen(word))
         >= (int)sizeof(text)) {
         capif_log("store-failed", "why", "a statement is too long", NULL);
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     }
     return db->ops->exec(db, text);
 }
@@ -140,20 +141,21 @@ static void row_there(const char *const *columns, void *arg)
     *(bool *)arg = true;
 }
 
-enum ccf_db_status ccf_db_has_table(struct ccf_db *db, const char *name,
-                                    bool *has)
+enum capif_db_status capif_db_has_table(struct capif_db *db, const char *name,
+                                        bool *has)
 {
     *has = false;
     return db->ops->run(db, db->ops->table, &name, 1, row_there, has, NULL);
 }
 
-struct ccf_db_statement *ccf_db_statement(struct ccf_db *db, const char *sql)
+struct capif_db_statement *capif_db_statement(struct capif_db *db,
+                                              const char *sql)
 {
     size_t at = (size_t)((uintptr_t)sql * 0x9e3779b1u >> 8);
 
-    for (size_t i = 0; i < CCF_DB_STATEMENTS; i++) {
-        struct ccf_db_statement *s =
-            &db->statements[(at + i) & (CCF_DB_STATEMENTS - 1)];
+    for (size_t i = 0; i < CAPIF_DB_STATEMENTS; i++) {
+        struct capif_db_statement *s =
+            &db->statements[(at + i) & (CAPIF_DB_STATEMENTS - 1)];
 
         if (s->sql == NULL)
             s->sql = sql;

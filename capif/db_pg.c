@@ -2,13 +2,13 @@
 /*
  * PostgreSQL, and what speaks like it, through libpq.
  *
- * Changes are made in SERIALIZABLE transactions: then store.c is right on a
+ * Changes are made in SERIALIZABLE transactions: then a store is right on a
  * server for the same reason as with SQLite's one writer, without row locks,
  * which SQLite's SQL hasn't, or advisory ones, which others haven't.  Its
- * price is CCF_DB_RETRY.  A look-up outside of a transaction is READ
+ * price is CAPIF_DB_RETRY.  A look-up outside of a transaction is READ
  * COMMITTED: one statement sees one snapshot, and pays for no more.
  *
- * Bounded: the server gives up a statement after CCF_DB_BUSY_MS, and we give
+ * Bounded: the server gives up a statement after CAPIF_DB_BUSY_MS, and we give
  * up the server a second later, since it may be stopped, the path cut, or the
  * statement COMMIT, which has no such limit.  (Names are looked up by the
  * system's resolver, which has limits of its own.)
@@ -37,7 +37,7 @@
 #define TEXT(x)    TEXT_OF(x)
 
 struct pg {
-    struct ccf_db db;
+    struct capif_db db;
     PQconninfoOption *info; /* the URI's, and our defaults */
     PGconn *conn;           /* NULL: lost, or not yet there */
     bool in_tx;             /* begun, and neither committed nor rolled back */
@@ -45,7 +45,7 @@ struct pg {
     long long not_before;   /* ms; no attempt to connect until then */
 };
 
-static struct pg *pg_of(struct ccf_db *db)
+static struct pg *pg_of(struct capif_db *db)
 {
     return (struct pg *)db;
 }
@@ -85,7 +85,7 @@ static void drop(struct pg *p)
 {
     PQfinish(p->conn);
     p->conn = NULL;
-    for (size_t i = 0; i < CCF_DB_STATEMENTS; i++)
+    for (size_t i = 0; i < CAPIF_DB_STATEMENTS; i++)
         p->db.statements[i].prepared = NULL;
 }
 
@@ -169,25 +169,25 @@ static bool ends_connection(const char *state)
     return false;
 }
 
-static enum ccf_db_status outcome(struct pg *p, const PGresult *res)
+static enum capif_db_status outcome(struct pg *p, const PGresult *res)
 {
     static const struct {
         const char *state;
-        enum ccf_db_status st;
+        enum capif_db_status st;
     } known[] = {
-        { "23505", CCF_DB_CONFLICT }, /* unique_violation */
-        { "40001", CCF_DB_RETRY },    /* serialization_failure */
-        { "40P01", CCF_DB_RETRY },    /* deadlock_detected */
-        { "42P07", CCF_DB_CONFLICT }, /* duplicate_table */
-        { "42710", CCF_DB_CONFLICT }, /* duplicate_object: its type */
+        { "23505", CAPIF_DB_CONFLICT }, /* unique_violation */
+        { "40001", CAPIF_DB_RETRY },    /* serialization_failure */
+        { "40P01", CAPIF_DB_RETRY },    /* deadlock_detected */
+        { "42P07", CAPIF_DB_CONFLICT }, /* duplicate_table */
+        { "42710", CAPIF_DB_CONFLICT }, /* duplicate_object: its type */
     };
     ExecStatusType rs = PQresultStatus(res);
     const char *state, *why;
 
     if (res == NULL)
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     if (rs == PGRES_COMMAND_OK || rs == PGRES_TUPLES_OK)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     if ((state = PQresultErrorField(res, PG_DIAG_SQLSTATE)) == NULL)
         state = "-";
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -197,14 +197,14 @@ static enum ccf_db_status outcome(struct pg *p, const PGresult *res)
     complain(p, state, why != NULL ? why : "no message");
     if (ends_connection(state))
         drop(p);
-    return CCF_DB_ERROR;
+    return CAPIF_DB_ERROR;
 }
 
 /* What was sent has neither rows nor a count that matter. */
-static enum ccf_db_status plain(struct pg *p, const char *sql)
+static enum capif_db_status plain(struct pg *p, const char *sql)
 {
     PGresult *res = answer(p, PQsendQuery(p->conn, sql));
-    enum ccf_db_status st = outcome(p, res);
+    enum capif_db_status st = outcome(p, res);
 
     PQclear(res);
     return st;
@@ -222,22 +222,24 @@ static bool session_ok(struct pg *p)
     static const char settings[] =
         "SET default_transaction_isolation = 'read committed';"
         "SET statement_timeout = " TEXT(
-            CCF_DB_BUSY_MS) ";"
-                            "SET idle_in_transaction_session_timeout = " TEXT(
-                                CCF_DB_BUSY_MS) ";"
-                                                "SELECT "
-                                                "set_config('synchronous_"
-                                                "commit', 'on', false)"
-                                                " WHERE "
-                                                "current_setting('synchronous_"
-                                                "commit') = 'off'";
+            CAPIF_DB_BUSY_MS) ";"
+                              "SET idle_in_transaction_session_timeout = " TEXT(
+                                  CAPIF_DB_BUSY_MS) ";"
+                                                    "SELECT "
+                                                    "set_config('synchronous_"
+                                                    "commit', 'on', false)"
+                                                    " WHERE "
+                                                    "current_setting('"
+                                                    "synchronous_"
+                                                    "commit') = 'off'";
     const char *encoding = PQparameterStatus(p->conn, "server_encoding");
 
     if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
         complain(p, NULL, "the database's encoding is not UTF8");
         return false;
     }
-    return PQsetnonblocking(p->conn, 1) == 0 && plain(p, settings) == CCF_DB_OK;
+    return PQsetnonblocking(p->conn, 1) == 0
+           && plain(p, settings) == CAPIF_DB_OK;
 }
 
 static PGconn *dial(const PQconninfoOption *info)
@@ -266,7 +268,7 @@ static bool connect_to(struct pg *p)
         complain(p, NULL, "could not connect a moment ago");
         return false;
     }
-    p->wait_ms = CCF_DB_BUSY_MS + MARGIN_MS;
+    p->wait_ms = CAPIF_DB_BUSY_MS + MARGIN_MS;
     if ((p->conn = dial(p->info)) == NULL)
         return false;
     PQsetNoticeReceiver(p->conn, no_notice, NULL);
@@ -326,7 +328,7 @@ static bool set_defaults(PQconninfoOption *info)
            && set_default(info, "client_encoding", "UTF8", true);
 }
 
-static void pg_close(struct ccf_db *db)
+static void pg_close(struct capif_db *db)
 {
     struct pg *p = pg_of(db);
 
@@ -335,7 +337,7 @@ static void pg_close(struct ccf_db *db)
     free(p);
 }
 
-static struct ccf_db *pg_open(const char *where)
+static struct capif_db *pg_open(const char *where)
 {
     struct pg *p = calloc(1, sizeof(*p));
 
@@ -352,107 +354,109 @@ static struct ccf_db *pg_open(const char *where)
 
 /* ---- transactions ---- */
 
-static enum ccf_db_status pg_begin(struct ccf_db *db, bool schema)
+static enum capif_db_status pg_begin(struct capif_db *db, bool schema)
 {
     struct pg *p = pg_of(db);
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (!ready(p))
-        return CCF_DB_ERROR;
-    st = plain(p, schema
-                      ? "BEGIN ISOLATION LEVEL SERIALIZABLE;"
-                        "SET LOCAL statement_timeout = " TEXT(CCF_DB_SCHEMA_MS)
-                      : "BEGIN ISOLATION LEVEL SERIALIZABLE");
-    p->in_tx = st == CCF_DB_OK;
+        return CAPIF_DB_ERROR;
+    st = plain(
+        p, schema ? "BEGIN ISOLATION LEVEL SERIALIZABLE;"
+                    "SET LOCAL statement_timeout = " TEXT(CAPIF_DB_SCHEMA_MS)
+                  : "BEGIN ISOLATION LEVEL SERIALIZABLE");
+    p->in_tx = st == CAPIF_DB_OK;
     if (p->in_tx && schema)
-        p->wait_ms = CCF_DB_SCHEMA_MS + MARGIN_MS;
+        p->wait_ms = CAPIF_DB_SCHEMA_MS + MARGIN_MS;
     return st;
 }
 
 /* COMMIT of a transaction that has failed succeeds, and is a ROLLBACK. */
-static enum ccf_db_status pg_commit(struct ccf_db *db)
+static enum capif_db_status pg_commit(struct capif_db *db)
 {
     struct pg *p = pg_of(db);
-    enum ccf_db_status st;
+    enum capif_db_status st;
     PGresult *res;
 
     if (!p->in_tx || p->conn == NULL)
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     res = answer(p, PQsendQuery(p->conn, "COMMIT"));
     st = outcome(p, res);
-    if (st == CCF_DB_OK && strcmp(PQcmdStatus(res), "COMMIT") != 0) {
+    if (st == CAPIF_DB_OK && strcmp(PQcmdStatus(res), "COMMIT") != 0) {
         complain(p, NULL, "the transaction was rolled back");
-        st = CCF_DB_ERROR;
+        st = CAPIF_DB_ERROR;
     }
     PQclear(res);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         p->in_tx = false;
-    p->wait_ms = CCF_DB_BUSY_MS + MARGIN_MS;
+    p->wait_ms = CAPIF_DB_BUSY_MS + MARGIN_MS;
     return st;
 }
 
-static void pg_rollback(struct ccf_db *db)
+static void pg_rollback(struct capif_db *db)
 {
     struct pg *p = pg_of(db);
 
     p->in_tx = false;
-    p->wait_ms = CCF_DB_BUSY_MS + MARGIN_MS;
+    p->wait_ms = CAPIF_DB_BUSY_MS + MARGIN_MS;
     if (p->conn != NULL && PQtransactionStatus(p->conn) != PQTRANS_IDLE
-        && plain(p, "ROLLBACK") != CCF_DB_OK && p->conn != NULL)
+        && plain(p, "ROLLBACK") != CAPIF_DB_OK && p->conn != NULL)
         drop(p);
 }
 
 /* ---- statements ---- */
 
-static enum ccf_db_status prepare(struct pg *p, struct ccf_db_statement *known,
-                                  const char *name)
+static enum capif_db_status prepare(struct pg *p,
+                                    struct capif_db_statement *known,
+                                    const char *name)
 {
     PGresult *res;
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (known->prepared != NULL)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     res = answer(p, PQsendPrepare(p->conn, name, known->sql, 0, NULL));
     st = outcome(p, res);
     PQclear(res);
-    if (st == CCF_DB_OK)
+    if (st == CAPIF_DB_OK)
         known->prepared = known; /* on this connection */
     return st;
 }
 
-static void give_rows(const PGresult *res, ccf_db_row_fn *row, void *arg)
+static void give_rows(const PGresult *res, capif_db_row_fn *row, void *arg)
 {
-    const char *columns[CCF_DB_COLUMNS_MAX] = { NULL };
+    const char *columns[CAPIF_DB_COLUMNS_MAX] = { NULL };
     int n = PQnfields(res);
 
     for (int i = 0; i < PQntuples(res); i++) {
-        for (int k = 0; k < n && k < CCF_DB_COLUMNS_MAX; k++)
+        for (int k = 0; k < n && k < CAPIF_DB_COLUMNS_MAX; k++)
             columns[k] = PQgetisnull(res, i, k) ? NULL : PQgetvalue(res, i, k);
         row(columns, arg);
     }
 }
 
-static enum ccf_db_status pg_run(struct ccf_db *db, const char *sql,
-                                 const char *const *args, size_t n_args,
-                                 ccf_db_row_fn *row, void *arg, size_t *changed)
+static enum capif_db_status pg_run(struct capif_db *db, const char *sql,
+                                   const char *const *args, size_t n_args,
+                                   capif_db_row_fn *row, void *arg,
+                                   size_t *changed)
 {
     struct pg *p = pg_of(db);
-    struct ccf_db_statement *known = ccf_db_statement(db, sql);
+    struct capif_db_statement *known = capif_db_statement(db, sql);
     PGresult *res = NULL;
-    enum ccf_db_status st;
+    enum capif_db_status st;
     char name[24];
 
     if (known == NULL || !ready(p))
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     snprintf(name, sizeof(name), "s%zu", (size_t)(known - db->statements));
-    if ((st = prepare(p, known, name)) != CCF_DB_OK)
+    if ((st = prepare(p, known, name)) != CAPIF_DB_OK)
         return st;
     res = answer(p, PQsendQueryPrepared(p->conn, name, (int)n_args, args, NULL,
                                         NULL, 0));
     st = outcome(p, res);
-    if (st == CCF_DB_OK && row != NULL)
+    if (st == CAPIF_DB_OK && row != NULL)
         give_rows(res, row, arg);
-    if (st == CCF_DB_OK && changed != NULL)
+    if (st == CAPIF_DB_OK && changed != NULL)
         *changed = strncmp(PQcmdStatus(res), "SELECT", 6) == 0
                        ? 0
                        : strtoul(PQcmdTuples(res), NULL, 10);
@@ -460,14 +464,14 @@ static enum ccf_db_status pg_run(struct ccf_db *db, const char *sql,
     return st;
 }
 
-static enum ccf_db_status pg_exec(struct ccf_db *db, const char *sql)
+static enum capif_db_status pg_exec(struct capif_db *db, const char *sql)
 {
     struct pg *p = pg_of(db);
 
-    return ready(p) ? plain(p, sql) : CCF_DB_ERROR;
+    return ready(p) ? plain(p, sql) : CAPIF_DB_ERROR;
 }
 
-const struct ccf_db_ops ccf_db_pg = {
+const struct capif_db_ops capif_db_pg = {
     .open = pg_open,
     .close = pg_close,
     .begin = pg_begin,

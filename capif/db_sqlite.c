@@ -14,20 +14,20 @@
 #include <string.h>
 
 struct lite {
-    struct ccf_db db;
+    struct capif_db db;
     sqlite3 *sqlite;
 };
 
-static struct lite *lite_of(struct ccf_db *db)
+static struct lite *lite_of(struct capif_db *db)
 {
     return (struct lite *)db;
 }
 
-static void lite_close(struct ccf_db *db)
+static void lite_close(struct capif_db *db)
 {
     struct lite *l = lite_of(db);
 
-    for (size_t i = 0; i < CCF_DB_STATEMENTS; i++)
+    for (size_t i = 0; i < CAPIF_DB_STATEMENTS; i++)
         sqlite3_finalize(db->statements[i].prepared);
     sqlite3_close(l->sqlite);
     free(l);
@@ -39,7 +39,7 @@ static void lite_close(struct ccf_db *db)
  */
 static bool set_up(sqlite3 *sqlite)
 {
-    int rc, left = CCF_DB_BUSY_MS;
+    int rc, left = CAPIF_DB_BUSY_MS;
 
     while (((rc = sqlite3_exec(sqlite,
                                "PRAGMA journal_mode=WAL;"
@@ -53,7 +53,7 @@ static bool set_up(sqlite3 *sqlite)
     return rc == SQLITE_OK;
 }
 
-static struct ccf_db *lite_open(const char *where)
+static struct capif_db *lite_open(const char *where)
 {
     struct lite *l = calloc(1, sizeof(*l));
 
@@ -64,7 +64,7 @@ static struct ccf_db *lite_open(const char *where)
                             | SQLITE_OPEN_NOMUTEX,
                         NULL)
             != SQLITE_OK
-        || sqlite3_busy_timeout(l->sqlite, CCF_DB_BUSY_MS) != SQLITE_OK
+        || sqlite3_busy_timeout(l->sqlite, CAPIF_DB_BUSY_MS) != SQLITE_OK
         || !set_up(l->sqlite)) {
         capif_log("store-failed", "file", where, "why",
                   sqlite3_errmsg(l->sqlite), NULL);
@@ -75,58 +75,58 @@ static struct ccf_db *lite_open(const char *where)
 }
 
 /* What a result code means; to be called before anything else is done. */
-static enum ccf_db_status outcome(struct lite *l, int rc)
+static enum capif_db_status outcome(struct lite *l, int rc)
 {
     if (rc == SQLITE_OK || rc == SQLITE_DONE)
-        return CCF_DB_OK;
+        return CAPIF_DB_OK;
     if ((rc & 0xff) == SQLITE_CONSTRAINT) {
         rc = sqlite3_extended_errcode(l->sqlite);
         if (rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_UNIQUE
             || rc == SQLITE_CONSTRAINT_ROWID)
-            return CCF_DB_CONFLICT;
+            return CAPIF_DB_CONFLICT;
     }
     capif_log("store-failed", "why", sqlite3_errmsg(l->sqlite), NULL);
-    return CCF_DB_ERROR;
+    return CAPIF_DB_ERROR;
 }
 
-static enum ccf_db_status lite_exec(struct ccf_db *db, const char *sql)
+static enum capif_db_status lite_exec(struct capif_db *db, const char *sql)
 {
     struct lite *l = lite_of(db);
 
     return outcome(l, sqlite3_exec(l->sqlite, sql, NULL, NULL, NULL));
 }
 
-static enum ccf_db_status lite_begin(struct ccf_db *db, bool schema)
+static enum capif_db_status lite_begin(struct capif_db *db, bool schema)
 {
     struct lite *l = lite_of(db);
-    enum ccf_db_status st;
+    enum capif_db_status st;
 
     if (schema)
-        sqlite3_busy_timeout(l->sqlite, CCF_DB_SCHEMA_MS);
+        sqlite3_busy_timeout(l->sqlite, CAPIF_DB_SCHEMA_MS);
     st = lite_exec(db, "BEGIN IMMEDIATE");
     if (schema)
-        sqlite3_busy_timeout(l->sqlite, CCF_DB_BUSY_MS);
+        sqlite3_busy_timeout(l->sqlite, CAPIF_DB_BUSY_MS);
     return st;
 }
 
-static enum ccf_db_status lite_commit(struct ccf_db *db)
+static enum capif_db_status lite_commit(struct capif_db *db)
 {
     return lite_exec(db, "COMMIT");
 }
 
 /* Some errors have rolled it back already. */
-static void lite_rollback(struct ccf_db *db)
+static void lite_rollback(struct capif_db *db)
 {
     if (!sqlite3_get_autocommit(lite_of(db)->sqlite))
         (void)lite_exec(db, "ROLLBACK");
 }
 
-static void give_row(sqlite3_stmt *stmt, ccf_db_row_fn *row, void *arg)
+static void give_row(sqlite3_stmt *stmt, capif_db_row_fn *row, void *arg)
 {
-    const char *columns[CCF_DB_COLUMNS_MAX] = { NULL };
+    const char *columns[CAPIF_DB_COLUMNS_MAX] = { NULL };
     int n = sqlite3_column_count(stmt);
 
-    for (int i = 0; i < n && i < CCF_DB_COLUMNS_MAX; i++)
+    for (int i = 0; i < n && i < CAPIF_DB_COLUMNS_MAX; i++)
         columns[i] = (const char *)sqlite3_column_text(stmt, i);
     if (row != NULL)
         row(columns, arg);
@@ -135,7 +135,7 @@ static void give_row(sqlite3_stmt *stmt, ccf_db_row_fn *row, void *arg)
 /* NULL: logged. */
 static sqlite3_stmt *prepared(struct lite *l, const char *sql)
 {
-    struct ccf_db_statement *known = ccf_db_statement(&l->db, sql);
+    struct capif_db_statement *known = capif_db_statement(&l->db, sql);
     sqlite3_stmt *stmt = NULL;
 
     if (known == NULL || known->prepared != NULL)
@@ -146,25 +146,25 @@ static sqlite3_stmt *prepared(struct lite *l, const char *sql)
     return known->prepared = stmt;
 }
 
-static enum ccf_db_status lite_run(struct ccf_db *db, const char *sql,
-                                   const char *const *args, size_t n_args,
-                                   ccf_db_row_fn *row, void *arg,
-                                   size_t *changed)
+static enum capif_db_status lite_run(struct capif_db *db, const char *sql,
+                                     const char *const *args, size_t n_args,
+                                     capif_db_row_fn *row, void *arg,
+                                     size_t *changed)
 {
     struct lite *l = lite_of(db);
     sqlite3_stmt *stmt = prepared(l, sql);
-    enum ccf_db_status st;
+    enum capif_db_status st;
     int rc = SQLITE_OK;
 
     if (stmt == NULL)
-        return CCF_DB_ERROR;
+        return CAPIF_DB_ERROR;
     for (size_t i = 0; rc == SQLITE_OK && i < n_args; i++)
         rc = sqlite3_bind_text(stmt, (int)i + 1, args[i], -1, SQLITE_STATIC);
     if (rc == SQLITE_OK)
         while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
             give_row(stmt, row, arg);
     st = outcome(l, rc);
-    if (st == CCF_DB_OK && changed != NULL)
+    if (st == CAPIF_DB_OK && changed != NULL)
         *changed = sqlite3_stmt_readonly(stmt)
                        ? 0
                        : (size_t)sqlite3_changes(l->sqlite);
@@ -173,7 +173,7 @@ static enum ccf_db_status lite_run(struct ccf_db *db, const char *sql,
     return st;
 }
 
-const struct ccf_db_ops ccf_db_sqlite = {
+const struct capif_db_ops capif_db_sqlite = {
     .open = lite_open,
     .close = lite_close,
     .begin = lite_begin,
