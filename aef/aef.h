@@ -23,14 +23,22 @@
 #define AEF_APIS_MAX 32
 #define AEF_VS       "vendorSpecific-capif-hsm"
 
+/* What may be called of an API (TS 29.222 8.2.4.2.6). */
+struct aef_resource {
+    char *pattern; /* /apiVersion and the URI, where {x} is any one segment */
+    char *names;   /* an object with apiName, apiVersion and resourceName */
+    unsigned methods;
+};
+
 /* A northbound API behind this AEF: [api NAME]. */
 struct aef_api {
     const char *name;        /* apiName */
-    const char *prefix;      /* where it is here: apiPrefix, without a slash at
-                                the end */
     const char *backend;     /* where it really is: http://host:port/path */
-    const char *description; /* file; NULL: all that it has may pass */
-    struct aef_resources *resources; /* of that */
+    const char *description; /* file */
+    json_t *doc;             /* what is in it, and what that says: */
+    char *prefix;            /* where it is here, without a slash at the end */
+    struct aef_resource *resources;
+    size_t n_resources;
 };
 
 struct aef_cache;
@@ -50,6 +58,10 @@ struct aef {
     size_t service_port;
     const char *token_check; /* local or introspect */
     size_t workers, info_seconds, body_max;
+    const char *state; /* directory of what is kept over a restart */
+    int state_fd;
+    const char *store;     /* of counts; NULL: a file in state */
+    size_t report_seconds; /* calls are reported after these */
     struct capif_credentials cred;
     EVP_PKEY *transport;
     json_t *issuers; /* [{ccfId, jwks}] of psk_issuers */
@@ -58,6 +70,7 @@ struct aef {
     struct aef_api apis[AEF_APIS_MAX];
     size_t n_apis;
     struct aef_cache *cache; /* shared, like the next; locks of their own */
+    struct aef_counter *counter;
     struct aef_denied *denied;
     struct aef_psks *psks;
     struct aef_verdicts *verdicts;
@@ -73,32 +86,35 @@ struct aef_rate {
 
 struct aef_worker {
     struct aef *aef;
+    bool background; /* serves nobody */
     struct capif_client *client;
     struct capif_server *control, *service;
-    struct aef_fetch *fetches;        /* look-ups under way */
-    struct aef_inquiry *inquiries;    /* about tokens */
+    struct aef_fetch *fetches;     /* look-ups under way */
+    struct aef_inquiry *inquiries; /* about tokens */
+    struct aef_till *till;         /* for calls to be counted */
+    struct aef_journal *journal;
+    struct aef_reporter *reporter;    /* of the one in the background */
     struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
     struct event *tick;               /* whose time is up */
 };
 
-/* ---- resources of an API (resources.c) ---- */
+/* ---- the description of an API (description.c) ---- */
 
 #define AEF_ALLOW_MAX 40
 
+/* Read the file, with name set; NULL, or why it is of no use. */
+const char *aef_description_read(struct aef_api *api, const char *aef_id);
+void aef_description_clear(struct aef_api *api);
+/* Is it one of TS 29.222's type Operation? */
+bool aef_operation_known(const char *method);
 /*
- * What the published description in a file says that an API has at this AEF;
- * NULL, or why it is of no use.
+ * The resource at a path that begins after the API's prefix; NULL: there is
+ * none.  *may: that may be done there; allow: what may, for an Allow field.
  */
-const char *aef_resources_load(const char *file, const char *aef_id,
-                               const char *api_name,
-                               struct aef_resources **out);
-void aef_resources_free(struct aef_resources *r);
-/*
- * May that be done there?  path begins after the API's prefix.  allow gets
- * what may be, for an Allow field: "" if there is no such resource.
- */
-bool aef_resource_may(const struct aef_resources *r, const char *path,
-                      const char *method, char allow[AEF_ALLOW_MAX]);
+const struct aef_resource *aef_resource_at(const struct aef_api *api,
+                                           const char *path, const char *method,
+                                           bool *may,
+                                           char allow[AEF_ALLOW_MAX]);
 
 bool aef_load(struct aef *aef, const char *path);
 void aef_unload(struct aef *aef);
@@ -113,12 +129,62 @@ capif_handler aef_post_check_authentication;
 capif_handler aef_post_revoke_authorization;
 /* All requests of the service listener. */
 capif_handler aef_serve;
+/* ---- calls, passed on and reported (pass.c, journal.c, report.c) ---- */
+
+#define AEF_JOURNAL_NAME_MAX 64
+#define AEF_JOURNAL_LINES    500          /* in a file, and one request */
+#define AEF_JOURNAL_OCTETS   (512 * 1024) /* the same */
+#define AEF_URI_MAX          1024
+
+/* A call by an invoker that has proved who it is. */
+struct aef_visit {
+    struct capif_identity who;
+    const struct aef_api *api;
+    const struct aef_resource *resource;
+    char api_id[CAPIF_ID_MAX + 1];
+    const char *method; /* "OAUTH", ... */
+    char peer[64];
+    struct timespec at, begun; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
+};
+
+/* Milliseconds since then, by CLOCK_MONOTONIC. */
+long aef_ms_since(const struct timespec *then);
+
+struct aef_journal; /* of one worker */
+
 /*
- * A call of that invoker that may pass: to the API's backend; it is answered
- * then, or later (pass.c).
+ * Take a directory, made if need be, for this process alone: a descriptor to
+ * be kept open; -1, and errno.
  */
+int aef_journal_claim(const char *dir);
+struct aef_journal *aef_journal_new(const char *dir);
+void aef_journal_free(struct aef_journal *j);
+/* Can a line be written?  If not, no call should pass. */
+bool aef_journal_ready(struct aef_journal *j);
+/*
+ * What became of a call, before it is answered; false: that could not be
+ * kept, so it must not be answered like that.
+ */
+bool aef_journal_add(struct aef_journal *j, const struct capif_req *req,
+                     const struct aef_visit *visit, int status);
+/* Hand on what has been written for so long. */
+void aef_journal_turn(struct aef_journal *j, time_t seconds);
+
+/* A call that may pass: to the API's backend; it is answered then, or later. */
 void aef_pass_on(struct aef_worker *w, struct capif_req *req,
-                 const struct aef_api *api, const struct capif_identity *who);
+                 const struct aef_visit *visit);
+/* One that may not, though it is known whose it is. */
+void aef_refuse(struct aef_worker *w, struct capif_req *req,
+                const struct aef_visit *visit, int status, const char *cause,
+                const char *detail);
+void aef_reply_unkept(struct capif_req *req);
+
+struct aef_reporter; /* one for all */
+
+/* Hand over to the CCF what is in the directory, and what comes to be. */
+struct aef_reporter *aef_reporter_new(struct aef *aef, struct event_base *base,
+                                      struct capif_client *client);
+void aef_reporter_free(struct aef_reporter *r);
 
 /* ---- what has been revoked (denied.c) ---- */
 
@@ -169,11 +235,78 @@ bool aef_peer_token(const SSL *ssl, const char *hash, struct capif_jws *out);
 /* To be closed: its PSK is over, or its invoker has been revoked. */
 bool aef_peer_gone(const SSL *ssl, void *aef);
 
-/* ---- security information of an invoker, by CAPIF-3 (info.c) ---- */
+/* ---- what an invoker may do of an API at this AEF (policy.c) ---- */
+
+#define AEF_UNLIMITED (-1)
+#define AEF_NAME_MAX  (CAPIF_CCF_ID_MAX + 1 + CAPIF_ID_MAX)
+
+struct aef_range {
+    time_t from, to; /* to is the first second after it */
+};
+
+/* TS 29.222 8.6.4.2.3, and our othersDenied. */
+struct aef_policy {
+    long total, per_second; /* invocations, or AEF_UNLIMITED */
+    bool denied;            /* whatever it says */
+    bool ranged;            /* only in these: */
+    struct aef_range *ranges;
+    size_t n_ranges;
+};
+
+/* As policies name an invoker: of another domain, ccfId/apiInvokerId. */
+void aef_policy_name(const struct aef *aef, const char *ccf_id,
+                     const char *invoker_id, char out[AEF_NAME_MAX + 1]);
+/* The entry of that name; others are no concern of it.  Complains. */
+void aef_policy_read(const struct capif_at *list, const char *name,
+                     struct aef_policy *out);
+/* To one that allows all. */
+void aef_policy_clear(struct aef_policy *policy);
+/* Does it depend on how often it was called? */
+bool aef_policy_counts(const struct aef_policy *policy);
+/* May it be called at that time?  If not, *until: when it may; 0: never. */
+bool aef_policy_allows(const struct aef_policy *policy, time_t now,
+                       time_t *until);
+
+/* ---- how often it did (count.c) ---- */
+
+struct aef_counter;
+struct aef_till;
+
+enum aef_count_result {
+    AEF_COUNTED,
+    AEF_USED_UP,   /* the total */
+    AEF_TOO_FAST,  /* in this second */
+    AEF_UNCOUNTED, /* the store can't be asked */
+};
+
+/* Exactly once, unless the worker ends before. */
+typedef void aef_count_fn(enum aef_count_result result, void *arg);
+
+/* NULL and a line in the log if the store can't be had. */
+struct aef_counter *aef_counter_new(const char *store, const char *aef_id);
+/* When all threads have ended. */
+void aef_counter_free(struct aef_counter *c);
+/* In the thread of base from now on, which may block. */
+bool aef_counter_serve(struct aef_counter *c, struct event_base *base);
+void aef_counter_rest(struct aef_counter *c);
+/* One for each worker, made before threads run; freed with the counter. */
+struct aef_till *aef_till_open(struct aef_counter *c, struct event_base *base);
+void aef_till_close(struct aef_till *till);
+/*
+ * Count a call, if it is within the policy's limits; fn may be called before
+ * this returns.
+ */
+void aef_count(struct aef_till *till, const struct capif_identity *who,
+               const char *api_id, const struct aef_policy *policy,
+               aef_count_fn *fn, void *arg);
+
+/* ---- security information of an invoker, by CAPIF-3 (info.c, ask.c) ---- */
 
 struct aef_info_api {
     char api_name[CAPIF_SCOPE_NAME_MAX + 1];
+    char api_id[CAPIF_ID_MAX + 1];
     char method[16];
+    struct aef_policy policy;
     char *envelope;       /* of a PSK; or NULL */
     time_t revoked_until; /* no token of then or earlier is good */
 };
@@ -216,8 +349,21 @@ const char *aef_info_method(const struct aef_info *info, const char *api_name);
 
 struct aef_cache *aef_cache_new(void);
 void aef_cache_free(struct aef_cache *cache);
+/*
+ * A reference of the caller's own, or NULL.  What was asked before something
+ * of that invoker's was revoked is as good as not there.
+ */
+struct aef_info *aef_cache_find(const struct aef *aef, const char *ccf_id,
+                                const char *invoker_id);
+/* Takes a reference; the oldest entry goes if there is no room. */
+void aef_cache_add(struct aef_cache *cache, struct aef_info *info);
 
-/* Make info from the CCF's answer; NULL if that is malformed. */
+/* Of an unknown invoker. */
+struct aef_info *aef_info_new(const char *ccf_id, const char *invoker_id);
+/*
+ * Make info from the CCF's answer, without policies; NULL if that is
+ * malformed.
+ */
 struct aef_info *aef_info_parse(const char *ccf_id, const char *invoker_id,
                                 const char *aef_id, const uint8_t *body,
                                 size_t len);

@@ -6,8 +6,12 @@
 
 #include "log.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STR(name, member, def)                                             \
     {                                                                      \
@@ -38,6 +42,9 @@ static const struct capif_opt aef_options[] = {
       0, 0, "local|introspect" },
     UINT("workers", workers, "4", 1, 256),
     UINT("security-info-lifetime", info_seconds, "60", 1, 86400),
+    STR("state", state, NULL),
+    STR("store", store, ""),
+    UINT("report-interval", report_seconds, "2", 1, 3600),
     UINT("body-max", body_max, "1073741824", 0, 1099511627776),
     { .name = NULL },
 };
@@ -49,17 +56,15 @@ static const struct capif_opt aef_options[] = {
     }
 
 static const struct capif_opt api_options[] = {
-    STR("prefix", prefix, NULL),
+    STR("description", description, NULL),
     STR("backend", backend, NULL),
-    STR("description", description, ""),
     { .name = NULL },
 };
 
 static bool load_api(struct aef *aef, const char *section)
 {
     struct aef_api *api = &aef->apis[aef->n_apis];
-    const char *why = NULL, *option = "prefix";
-    size_t len;
+    const char *why = NULL, *option = "description";
 
     if (aef->n_apis == AEF_APIS_MAX) {
         capif_conf_complain(aef->conf, section, NULL, "too many APIs");
@@ -68,32 +73,23 @@ static bool load_api(struct aef *aef, const char *section)
     if (!capif_conf_read(aef->conf, section, api_options, api))
         return false;
     api->name = section + strlen("api ");
-    len = strlen(api->prefix);
+    aef->n_apis++;
     if (!capif_scope_name_ok(api->name)) {
         option = NULL;
         why = "this API name can't stand in a scope";
-    } else if (api->prefix[0] != '/' || len < 2
-               || api->prefix[len - 1] == '/') {
-        why = "must begin with a slash and not end with one";
     } else if (strncmp(api->backend, "http://", 7) != 0
                || api->backend[strlen(api->backend) - 1] == '/') {
         option = "backend";
         why = "must be an http:// URL that does not end with a slash";
+    } else {
+        why = aef_description_read(api, aef->aef_id);
     }
-    for (size_t i = 0; why == NULL && i < aef->n_apis; i++)
+    for (size_t i = 0; why == NULL && i + 1 < aef->n_apis; i++)
         if (strcmp(aef->apis[i].prefix, api->prefix) == 0)
-            why = "not unique";
-    if (why == NULL && api->description != NULL) {
-        option = "description";
-        why = aef_resources_load(api->description, aef->aef_id, api->name,
-                                 &api->resources);
-    }
-    if (why != NULL) {
+            why = "its apiPrefix is another API's";
+    if (why != NULL)
         capif_conf_complain(aef->conf, section, option, why);
-        return false;
-    }
-    aef->n_apis++;
-    return true;
+    return why == NULL;
 }
 
 /* CCFID=FILE: the keys of a partner that may send PSKs. */
@@ -149,9 +145,29 @@ static SSL_CTX *service_ctx(struct aef *aef)
                                   : SSL_CTX_new(TLS_server_method());
 }
 
+/* Before anything else is kept there. */
+static bool load_state(struct aef *aef)
+{
+    char store[PATH_MAX];
+
+    if ((aef->state_fd = aef_journal_claim(aef->state)) < 0) {
+        capif_conf_complain(aef->conf, "aef", "state",
+                            errno == EWOULDBLOCK
+                                ? "another aefd is using this directory"
+                                : strerror(errno));
+        return false;
+    }
+    snprintf(store, sizeof(store), "%s/count.db", aef->state);
+    aef->counter =
+        aef_counter_new(aef->store != NULL ? aef->store : store, aef->aef_id);
+    return aef->counter != NULL;
+}
+
 bool aef_load(struct aef *aef, const char *path)
 {
     const char *const *sections;
+
+    aef->state_fd = -1;
 
     if ((aef->conf = capif_conf_open(path)) == NULL
         || !capif_conf_read(aef->conf, "aef", aef_options, aef))
@@ -183,7 +199,7 @@ bool aef_load(struct aef *aef, const char *path)
         || (aef->cache = aef_cache_new()) == NULL
         || (aef->denied = aef_denied_new()) == NULL
         || (aef->psks = aef_psks_new()) == NULL
-        || (aef->verdicts = aef_verdicts_new()) == NULL) {
+        || (aef->verdicts = aef_verdicts_new()) == NULL || !load_state(aef)) {
         capif_log_ssl("load-failed", "file", path, NULL);
         return false;
     }
@@ -193,11 +209,14 @@ bool aef_load(struct aef *aef, const char *path)
 void aef_unload(struct aef *aef)
 {
     for (size_t i = 0; i < aef->n_apis; i++)
-        aef_resources_free(aef->apis[i].resources);
+        aef_description_clear(&aef->apis[i]);
     aef_cache_free(aef->cache);
     aef_denied_free(aef->denied);
     aef_psks_free(aef->psks);
     aef_verdicts_free(aef->verdicts);
+    aef_counter_free(aef->counter);
+    if (aef->state_fd >= 0)
+        close(aef->state_fd);
     SSL_CTX_free(aef->control_tls);
     SSL_CTX_free(aef->service_tls);
     sk_X509_pop_free(aef->ca_certs, X509_free);

@@ -19,19 +19,25 @@ struct claim {
     struct aef_worker *w;
     const struct aef_api *api;
     enum { BY_TOKEN, BY_PSK, BY_CERTIFICATE } how;
-    struct capif_identity who; /* the invoker */
-    struct capif_jws jws;      /* BY_TOKEN */
-    char hash[44];             /* of the token; "": none */
-    bool proved;               /* aef_peer_proved() */
-    bool asked;                /* the CCF, anew */
-    unsigned long long known;  /* aef_denied_count() of what this rests on */
+    struct capif_identity who;       /* the invoker */
+    struct capif_jws jws;            /* BY_TOKEN */
+    char hash[44];                   /* of the token; "": none */
+    bool proved;                     /* aef_peer_proved() */
+    bool asked;                      /* the CCF, anew */
+    struct aef_visit visit;          /* since it is known whose it is */
+    struct aef_info *info;           /* what that rests on; NULL until then */
+    const struct aef_policy *policy; /* of info */
 };
 
 static void claim_free(struct claim *p)
 {
     capif_jws_clear(&p->jws);
+    aef_info_put(p->info);
     free(p);
 }
+
+static const struct aef_refusal revoked = { 401, "invalid_token",
+                                            "revoked meanwhile" };
 
 static void challenge(struct capif_req *req, const struct aef_refusal *no)
 {
@@ -161,14 +167,73 @@ static void no_ccf(struct claim *p)
     capif_reply_problem(p->req, 503, NULL, "the CCF does not answer");
 }
 
+/* ---- what it may do ---- */
+
+static void refuse(struct claim *p, int status, const char *cause,
+                   const char *detail)
+{
+    capif_log("call-refused", "peer", capif_req_peer(p->req), "why", detail,
+              NULL);
+    aef_refuse(p->w, p->req, &p->visit, status, cause, detail);
+}
+
+static void refuse_until(struct claim *p, long seconds, const char *detail)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%ld", seconds > 0 ? seconds : 1);
+    capif_req_set_header(p->req, "Retry-After", text);
+    refuse(p, 429, NULL, detail);
+}
+
+static void on_counted(enum aef_count_result result, void *arg)
+{
+    struct claim *p = arg;
+
+    if (capif_req_ssl(p->req) == NULL)
+        capif_reply_end(p->req, false);
+    else if (result == AEF_UNCOUNTED) {
+        capif_req_set_header(p->req, "Retry-After", "5");
+        refuse(p, 503, NULL, "the call can't be counted at present");
+    } else if (result == AEF_TOO_FAST)
+        refuse_until(p, 1, "as many calls a second as its policy allows");
+    else if (result == AEF_USED_UP) /* when the policy is asked for again */
+        refuse_until(p, p->info->expires - time(NULL),
+                     "as many calls as its policy allows");
+    else if (aef_denied_since(p->w->aef->denied, p->who.ccf_id, p->who.id,
+                              p->api->name, p->info->asked))
+        challenge(p->req, &revoked);
+    else
+        aef_pass_on(p->w, p->req, &p->visit);
+    claim_free(p);
+}
+
+/* All but its policy lets it pass. */
+static void obey_policy(struct claim *p)
+{
+    time_t until;
+
+    if (!aef_policy_allows(p->policy, time(NULL), &until)) {
+        if (until == 0)
+            refuse(p, 403, NULL, "its policy does not allow it");
+        else
+            refuse_until(p, until - time(NULL),
+                         "its policy does not allow it at this time");
+        claim_free(p);
+    } else if (aef_policy_counts(p->policy)) {
+        aef_count(p->w->till, &p->who, p->visit.api_id, p->policy, on_counted,
+                  p);
+    } else {
+        on_counted(AEF_COUNTED, p);
+    }
+}
+
 /* Nothing but the CCF's word on the token was missing. */
 static void on_verdict(enum aef_verdict verdict, void *arg)
 {
     static const struct aef_refusal inactive = { 401, "invalid_token",
                                                  "the CCF does not vouch for "
                                                  "the token" };
-    static const struct aef_refusal revoked = { 401, "invalid_token",
-                                                "revoked meanwhile" };
     struct claim *p = arg;
 
     if (capif_req_ssl(p->req) == NULL) {
@@ -177,11 +242,9 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
         no_ccf(p);
     } else if (verdict == AEF_INACTIVE) {
         challenge(p->req, &inactive);
-    } else if (aef_denied_since(p->w->aef->denied, p->who.ccf_id, p->who.id,
-                                p->api->name, p->known)) {
-        challenge(p->req, &revoked);
     } else {
-        aef_pass_on(p->w, p->req, p->api, &p->who);
+        obey_policy(p);
+        return;
     }
     claim_free(p);
 }
@@ -206,27 +269,6 @@ static bool outdated(const struct claim *p, SSL *ssl,
            || (p->how == BY_TOKEN && !aef_key_known(&p->jws, info->issuers));
 }
 
-/* Is that in what was published of the API?  Answers if not. */
-static bool is_published(const struct claim *p)
-{
-    char allow[AEF_ALLOW_MAX];
-    const char *path = capif_req_target(p->req) + strlen(p->api->prefix);
-
-    if (aef_resource_may(p->api->resources, path, capif_req_method(p->req),
-                         allow))
-        return true;
-    capif_log("call-refused", "peer", capif_req_peer(p->req), "why",
-              "not published", NULL);
-    if (allow[0] == '\0') {
-        capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
-    } else {
-        capif_req_set_header(p->req, "Allow", allow);
-        capif_reply_problem(p->req, 405, NULL,
-                            "not an operation of the resource");
-    }
-    return false;
-}
-
 /* What has to prove itself again needs its text and signature for that. */
 static bool is_whole(struct claim *p)
 {
@@ -236,12 +278,52 @@ static bool is_whole(struct claim *p)
     return capif_jws_parse(capif_req_bearer(p->req), &p->jws) == NULL;
 }
 
+/*
+ * Whose it is, is proved: it is of record from here on.  false: it is answered
+ * already, since it is of nothing that there is.
+ */
+static bool begin_visit(struct claim *p, const struct aef_info *info)
+{
+    const struct aef_info_api *api = aef_info_of(info, p->api->name);
+    const char *path = capif_req_target(p->req) + strlen(p->api->prefix);
+    struct aef_visit *v = &p->visit;
+    char allow[AEF_ALLOW_MAX];
+    bool may;
+
+    if (api == NULL) {
+        capif_reply_problem(p->req, 403, NULL,
+                            "the API is not in the security context");
+        return false;
+    }
+    v->resource =
+        aef_resource_at(p->api, path, capif_req_method(p->req), &may, allow);
+    if (v->resource == NULL) {
+        capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
+        return false;
+    }
+    p->info = aef_info_hold(info);
+    p->policy = &api->policy;
+    v->who = p->who;
+    v->api = p->api;
+    strcpy(v->api_id, api->api_id);
+    v->method = methods[p->how];
+    snprintf(v->peer, sizeof(v->peer), "%s", capif_req_peer(p->req));
+    if (strcmp(api->method, v->method) != 0) {
+        refuse(p, 403, "WRONG_SECURITY_METHOD", api->method);
+        return false;
+    }
+    if (!may) {
+        capif_req_set_header(p->req, "Allow", allow);
+        refuse(p, 405, NULL, "not an operation of the resource");
+    }
+    return may;
+}
+
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct claim *p = arg;
     SSL *ssl = capif_req_ssl(p->req);
     struct aef_refusal no;
-    const char *method;
 
     if (ssl != NULL && info != NULL)
         p->proved = aef_peer_proved(ssl, p->hash, info);
@@ -257,19 +339,13 @@ static void on_info(const struct aef_info *info, void *arg)
         return;
     } else if (!authenticated(p, ssl, info, &no)) {
         challenge(p->req, &no);
-    } else if ((method = aef_info_method(info, p->api->name)) == NULL) {
-        capif_reply_problem(p->req, 403, NULL,
-                            "the API is not in the security context");
-    } else if (strcmp(method, methods[p->how]) != 0) {
-        capif_reply_problem(p->req, 403, "WRONG_SECURITY_METHOD", method);
-    } else if (!is_published(p)) {
-        ; /* answered */
-    } else if (introspects(p)) {
-        p->known = info->asked;
-        aef_verdict_get(p->w, &p->who, capif_req_bearer(p->req), on_verdict, p);
+    } else if (begin_visit(p, info)) {
+        if (introspects(p))
+            aef_verdict_get(p->w, &p->who, capif_req_bearer(p->req), on_verdict,
+                            p);
+        else
+            obey_policy(p);
         return;
-    } else {
-        aef_pass_on(p->w, p->req, p->api, &p->who);
     }
     claim_free(p);
 }
@@ -330,6 +406,8 @@ void aef_serve(struct capif_req *req, void *app)
     }
     p->req = req;
     p->w = w;
+    clock_gettime(CLOCK_REALTIME, &p->visit.at);
+    clock_gettime(CLOCK_MONOTONIC, &p->visit.begun);
     api = api_find(w->aef, target);
     p->api = api;
     if (!claimant(p, &p->who)) {

@@ -25,9 +25,14 @@ static void worker_stop(void *state)
         return;
     if (w->tick != NULL)
         event_free(w->tick);
+    if (w->background)
+        aef_counter_rest(w->aef->counter);
+    aef_till_close(w->till);
+    aef_reporter_free(w->reporter);
     capif_server_free(w->control);
     capif_server_free(w->service);
     capif_client_free(w->client);
+    aef_journal_free(w->journal);
     free(w);
 }
 
@@ -39,6 +44,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     aef_psks_expire(w->aef->psks);
+    aef_journal_turn(w->journal, (time_t)w->aef->report_seconds);
     capif_server_cut(w->service, aef_peer_gone, w->aef);
 }
 
@@ -71,8 +77,29 @@ static void *worker_start(struct event_base *base, void *app)
     if ((w->client = capif_client_new(base)) == NULL
         || (w->control = capif_server_new(base, &control)) == NULL
         || (w->service = capif_server_new(base, &service)) == NULL
+        || (w->till = aef_till_open(aef->counter, base)) == NULL
+        || (w->journal = aef_journal_new(aef->state)) == NULL
         || (w->tick = event_new(base, -1, EV_PERSIST, on_tick, w)) == NULL
         || event_add(w->tick, &often) != 0) {
+        worker_stop(w);
+        return NULL;
+    }
+    return w;
+}
+
+/* What may take its time: the store, and what is told to the CCF. */
+static void *background_start(struct event_base *base, void *app)
+{
+    struct aef *aef = app;
+    struct aef_worker *w = calloc(1, sizeof(*w));
+
+    if (w == NULL)
+        return NULL;
+    w->aef = aef;
+    w->background = true;
+    if (!aef_counter_serve(aef->counter, base)
+        || (w->client = capif_client_new(base)) == NULL
+        || (w->reporter = aef_reporter_new(aef, base, w->client)) == NULL) {
         worker_stop(w);
         return NULL;
     }
@@ -82,6 +109,7 @@ static void *worker_start(struct event_base *base, void *app)
 int main(int argc, char **argv)
 {
     static const struct capif_worker_ops ops = { .start = worker_start,
+                                                 .background = background_start,
                                                  .stop = worker_stop };
     static struct aef aef; /* large, and as long-lived as the process */
     int status = EXIT_FAILURE;

@@ -15,6 +15,7 @@
 #define SILENCE_MS  30000L
 #define UNSENT_MAX  (256 * 1024)
 #define URL_MAX_LEN 8192
+#define GONE        499 /* the invoker went before there was an answer */
 
 static const char *const fields_in[] = {
     "Accept",
@@ -51,9 +52,11 @@ struct passage {
     struct capif_req *req;
     struct aef_worker *w;
     const struct aef_api *api;
+    struct aef_visit visit;
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
+    bool unkept;   /* what became of it could not be kept */
     bool too_long; /* the body */
     size_t taken;  /* octets of it */
 };
@@ -127,6 +130,10 @@ static void on_head(struct capif_transfer *t, int status, void *arg)
         pass_location(p, value);
     if (!content)
         return;
+    if (!aef_journal_add(p->w->journal, p->req, &p->visit, status)) {
+        p->unkept = true;
+        return;
+    }
     if ((value = capif_transfer_header(t, "Content-Length")) != NULL)
         len = strtoll(value, NULL, 10);
     p->started = true;
@@ -155,10 +162,47 @@ static bool on_data(struct capif_transfer *t, const uint8_t *data, size_t len,
     return false;
 }
 
+/* The status of an answer that is not the backend's own. */
+static int outcome(const struct passage *p, const struct capif_answer *a)
+{
+    if (p->too_long)
+        return 413;
+    if (p->status >= 300 && p->status < 500)
+        return p->status;
+    if (p->status == 503)
+        return 503;
+    return a->status == 0 && a->timed_out ? 504 : 502;
+}
+
+static void answer(struct capif_req *req, int status)
+{
+    static const struct {
+        int status;
+        const char *detail;
+    } details[] = {
+        { 413, "the body is too large" },
+        { 502, "the API failed" },
+        { 503, "the API is not available" },
+        { 504, "the API does not answer" },
+    };
+    const char *detail = "the API refuses it";
+
+    for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++)
+        if (details[i].status == status)
+            detail = details[i].detail;
+    if (status == 503)
+        capif_req_set_header(req, "Retry-After", "5");
+    if (status < 400)
+        capif_reply_empty(req, status);
+    else
+        capif_reply_problem(req, status, NULL, detail);
+}
+
 static void on_done(const struct capif_answer *a, void *arg)
 {
     struct passage *p = arg;
     struct capif_req *req = p->req;
+    const int status = outcome(p, a);
 
     p->transfer = NULL;
     capif_req_on_gone(req, NULL, NULL);
@@ -166,22 +210,13 @@ static void on_done(const struct capif_answer *a, void *arg)
     capif_req_on_body(req, NULL, NULL);
     if (a->status == 0 && !p->too_long)
         capif_log("backend-failed", "api", p->api->name, "why", a->error, NULL);
-    if (p->started) {
+    if (p->started)
         capif_reply_end(req, a->status != 0);
-    } else if (p->too_long) {
-        capif_reply_problem(req, 413, NULL, "the body is too large");
-    } else if (p->status >= 300 && p->status < 400) {
-        capif_reply_empty(req, p->status);
-    } else if (p->status >= 400 && p->status < 500) {
-        capif_reply_problem(req, p->status, NULL, "the API refuses it");
-    } else if (p->status == 503) {
-        capif_req_set_header(req, "Retry-After", "5");
-        capif_reply_problem(req, 503, NULL, "the API is not available");
-    } else if (a->status == 0 && a->timed_out) {
-        capif_reply_problem(req, 504, NULL, "the API does not answer");
-    } else {
-        capif_reply_problem(req, 502, NULL, "the API failed");
-    }
+    else if (p->unkept
+             || !aef_journal_add(p->w->journal, req, &p->visit, status))
+        aef_reply_unkept(req);
+    else
+        answer(req, status);
     free(p);
 }
 
@@ -190,6 +225,8 @@ static void on_gone(void *arg)
     struct passage *p = arg;
 
     capif_transfer_cancel(p->transfer);
+    if (!p->started)
+        (void)aef_journal_add(p->w->journal, p->req, &p->visit, GONE);
     capif_reply_end(p->req, false);
     free(p);
 }
@@ -218,7 +255,7 @@ static void on_body(void *arg)
 
 /* ---- passing on ---- */
 
-static void pass_on(struct passage *p, const struct capif_identity *who)
+static void pass_on(struct passage *p)
 {
     static const struct capif_stream stream = { on_head, on_data };
     const char *target = capif_req_target(p->req), *value;
@@ -236,8 +273,8 @@ static void pass_on(struct passage *p, const struct capif_identity *who)
     size_t n = 1;
     int len;
 
-    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s", who->ccf_id,
-             who->id);
+    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s",
+             p->visit.who.ccf_id, p->visit.who.id);
     for (size_t i = 0; i < N_FIELDS_IN; i++) {
         value = capif_req_header(p->req, fields_in[i]);
         if (value == NULL)
@@ -252,7 +289,7 @@ static void pass_on(struct passage *p, const struct capif_identity *who)
     len = snprintf(url, sizeof(url), "%s%s", p->api->backend,
                    target + strlen(p->api->prefix));
     if (len < 0 || (size_t)len >= sizeof(url)) {
-        capif_reply_problem(p->req, 414, NULL, "the URI is too long");
+        aef_refuse(p->w, p->req, &p->visit, 414, NULL, "the URI is too long");
         free(p);
         return;
     }
@@ -271,16 +308,37 @@ static void pass_on(struct passage *p, const struct capif_identity *who)
 }
 
 void aef_pass_on(struct aef_worker *w, struct capif_req *req,
-                 const struct aef_api *api, const struct capif_identity *who)
+                 const struct aef_visit *visit)
 {
-    struct passage *p = calloc(1, sizeof(*p));
+    struct passage *p;
 
-    if (p == NULL) {
+    if (!aef_journal_ready(w->journal)) {
+        aef_reply_unkept(req);
+        return;
+    }
+    if ((p = calloc(1, sizeof(*p))) == NULL) {
         capif_reply_internal(req, "out-of-memory");
         return;
     }
     p->req = req;
     p->w = w;
-    p->api = api;
-    pass_on(p, who);
+    p->api = visit->api;
+    p->visit = *visit;
+    pass_on(p);
+}
+
+void aef_refuse(struct aef_worker *w, struct capif_req *req,
+                const struct aef_visit *visit, int status, const char *cause,
+                const char *detail)
+{
+    if (aef_journal_add(w->journal, req, visit, status))
+        capif_reply_problem(req, status, cause, detail);
+    else
+        aef_reply_unkept(req);
+}
+
+void aef_reply_unkept(struct capif_req *req)
+{
+    capif_req_set_header(req, "Retry-After", "5");
+    capif_reply_problem(req, 503, NULL, "calls can't be recorded at present");
 }

@@ -19,6 +19,11 @@
 
 struct capif_db;
 
+/* The arguments of a statement, and how many. */
+#define CAPIF_DB_ARGS(...)                \
+    (const char *const[]){ __VA_ARGS__ }, \
+        sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
+
 /* Called for each row; the texts are gone when it returns. */
 typedef void capif_db_row_fn(const char *const *columns, void *arg);
 

@@ -21,9 +21,7 @@ struct ccf_store {
 };
 
 /* Arguments of a statement, and how many. */
-#define ARGS(...)                         \
-    (const char *const[]){ __VA_ARGS__ }, \
-        sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
+#define ARGS(...) CAPIF_DB_ARGS(__VA_ARGS__)
 
 enum ccf_store_status ccf_status_of(enum capif_db_status st);
 

@@ -152,55 +152,91 @@ out:
     return status;
 }
 
-/* The id of the APF that was registered. */
-static const char *apf_id(const json_t *provider)
+/* The id of the function of that role that was registered. */
+static const char *func_id(const json_t *provider, const char *role)
 {
     const json_t *f;
     size_t i;
 
     json_array_foreach(json_object_get(provider, "apiProvFuncs"), i, f)
     {
-        if (strcmp(capif_str(f, "apiProvFuncRole"), "APF") == 0)
+        if (capif_str_is(f, "apiProvFuncRole", role))
             return capif_str(f, "apiProvFuncId");
     }
     return NULL;
 }
 
-static int publish(struct tool_options *o)
+/* Send the one file of the command line, as the function whose key it is. */
+static bool send_file(struct tool_options *o, const char *cert_name,
+                      const char *method, const char *url, int status,
+                      const char *what, struct tool_answer *a)
 {
-    json_t *provider = tool_read_json(o, "provider.json");
-    char *cert = tool_path(o, "apf.crt"), *body = NULL;
+    char *cert = tool_path(o, cert_name);
+    char *body = tool_read(o->args[0]);
     struct capif_credentials cred = { 0 };
-    struct tool_answer a = { 0 };
-    char url[URL_MAX];
-    const struct tool_request req = { .method = "POST",
+    const struct tool_request req = { .method = method,
                                       .url = url,
                                       .ca_file = o->ca,
                                       .cred = &cred,
                                       .content_type = "application/json",
-                                      .body = NULL };
-    struct tool_request sent = req;
+                                      .body = body };
+    bool ok = cert != NULL && body != NULL
+              && capif_credentials_load(cert, o->key, &cred)
+              && tool_call(o, &req, status, what, a);
+
+    capif_credentials_clear(&cred);
+    free(body);
+    free(cert);
+    return ok;
+}
+
+static int publish(struct tool_options *o)
+{
+    json_t *provider = NULL;
+    struct tool_answer a = { 0 };
+    char url[URL_MAX];
     int status = 1;
 
-    if (o->ccf == NULL || o->ca == NULL || o->key == NULL || o->n_args != 1) {
-        tool_fail("publish needs --ccf, --ca, --key and a file");
-    } else if (provider != NULL && apf_id(provider) != NULL && cert != NULL
-               && (body = tool_read(o->args[0])) != NULL
-               && capif_credentials_load(cert, o->key, &cred)) {
-        sent.body = body;
+    if (o->ccf == NULL || o->ca == NULL || o->key == NULL || o->n_args != 1)
+        return tool_fail("publish needs --ccf, --ca, --key and a file");
+    provider = tool_read_json(o, "provider.json");
+    if (provider != NULL && func_id(provider, "APF") != NULL) {
         snprintf(url, sizeof(url), "%s/published-apis/v1/%s/service-apis",
-                 o->ccf, apf_id(provider));
-        if (tool_call(o, &sent, 201, "publishing", &a)) {
+                 o->ccf, func_id(provider, "APF"));
+        if (send_file(o, "apf.crt", "POST", url, 201, "publishing", &a)) {
             tool_step("29.222 5.3", "%s published as %s",
                       capif_str(a.doc, "apiName"), capif_str(a.doc, "apiId"));
             status = 0;
         }
     }
     tool_answer_clear(&a);
-    capif_credentials_clear(&cred);
-    free(body);
-    free(cert);
     json_decref(provider);
+    return status;
+}
+
+static int policy(struct tool_options *o)
+{
+    struct tool_answer a = { 0 };
+    char url[URL_MAX];
+    int status = 1;
+
+    if (o->ccf == NULL || o->ca == NULL || o->key == NULL || o->api == NULL
+        || o->aef == NULL || o->n_args != 1)
+        return tool_fail(
+            "policy needs --ccf, --ca, --key, --api, --aef and a file");
+    snprintf(url, sizeof(url),
+             "%s/access-control-policy/v1/accessControlPolicyList/%s?aef-id=%s",
+             o->ccf, o->api, o->aef);
+    if (send_file(o, "amf.crt", "PUT", url, 0, "setting a policy", &a)) {
+        if (a.status == 200 || a.status == 201) {
+            tool_step("29.222 5.10", "policy set for %s at %s", o->api, o->aef);
+            status = 0;
+        } else {
+            tool_fail("setting a policy: %d: %s", a.status,
+                      a.body != NULL ? a.body : "");
+        }
+    }
+    tool_answer_clear(&a);
     return status;
 }
 
@@ -209,5 +245,7 @@ const struct tool_command tool_operator_commands[] = {
       "certify an AEF (with its TRANSPORT key), APF and AMF", register_funcs },
     { "publish", "--ccf URL --ca FILE --key URI FILE",
       "publish a ServiceAPIDescription with the APF's key", publish },
+    { "policy", "--ccf URL --ca FILE --key URI --api API-ID --aef AEF-ID FILE",
+      "set an AccessControlPolicyList with the AMF's key", policy },
     { NULL, NULL, NULL, NULL },
 };

@@ -34,6 +34,7 @@ __all__ = ['API', 'BUILD', 'DIED', 'FORM', 'PATH', 'SOURCE', 'VS', 'Answer',
 BUILD = os.environ['BUILD_DIR']
 SOURCE = os.environ['SOURCE_DIR']
 API = '3gpp-monitoring-event'
+OPERATIONS = ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')
 PATH = '/' + API + '/v1/subscriptions.json'
 VS = 'vendorSpecific-capif-hsm'
 FORM = 'application/x-www-form-urlencoded'
@@ -202,6 +203,11 @@ class Provider:
         return self.ccf.request(
             'POST', '/published-apis/v1/%s/service-apis'
             % (apf or self.apf.id), who or self.apf, body=doc)
+
+
+def resource(uri, *operations):
+    return {'resourceName': uri.strip('/'), 'commType': 'REQUEST_RESPONSE',
+            'uri': uri, 'operations': list(operations or OPERATIONS)}
 
 
 # ---- both domains ----------------------------------------------------------
@@ -401,22 +407,29 @@ class Domains:
         self.restart(name)
         return lambda: (write(path, text), self.restart(name))
 
+    def describe(self, *resources, versions=('v1',)):
+        """Have the API other resources than quickstart's at its AEF."""
+        doc = json.loads(read(self.dir + '/aef-b/api.json'))
+        doc['aefProfiles'][0]['versions'] = [
+            {'apiVersion': v, 'resources': resources} for v in versions]
+        path = write('%s/described.json' % self.extra, json.dumps(doc))
+        return self.reconfigure('aef-b', self.dir + '/aef-b/api.json', path)
+
     def add_api(self, name):
         """A second API of aef-b1, published by quickstart's own APF."""
         doc = json.loads(read(self.dir + '/aef-b/api.json'))
         doc['apiName'] = name
         profile = doc['aefProfiles'][0]
         profile['interfaceDescriptions'][0]['apiPrefix'] = '/' + name
+        path = write('%s/%s.json' % (self.extra, name), json.dumps(doc))
         run(BUILD + '/tools/capif', 'publish', '--dir', 'aef-b', '--ccf',
             self.b.url, *self.b.connect, '--ca', self.b.ca, '--key',
-            'pkcs11:object=apf',
-            write(self.extra + '/api.json', json.dumps(doc)),
-            env=self.env('aef-b'), cwd=self.dir)
+            'pkcs11:object=apf', path, env=self.env('aef-b'), cwd=self.dir)
         section = '[api %s]\n' % API
         return self.reconfigure(
             'aef-b', section,
-            '[api %s]\nprefix = /%s\nbackend = http://127.0.0.1:%d\n\n'
-            % (name, name, self.backend) + section)
+            '[api %s]\ndescription = %s\nbackend = http://127.0.0.1:%d\n\n'
+            % (name, path, self.backend) + section)
 
 
 class Backend:

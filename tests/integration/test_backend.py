@@ -24,6 +24,8 @@ WORDS = b'a word of the backend\n'
 def setUpModule():
     global d, by_token, token, by_psk, psk, by_cert, nginx
     d = domains.Domains()
+    d.describe(domains.resource('/{file}'), domains.resource('/'),
+               versions=('v1', 'put', 'streamed', 'zipped'))
     d.end('backend')
     nginx = Nginx()
     nginx.begin()

@@ -301,6 +301,9 @@ class SecondAef:
             self.assert_in(old, text)
             text = text.replace(old, new)
         domains.write(self.conf, text)
+        doc = json.loads(domains.read(d.dir + '/aef-b/api.json'))
+        doc['aefProfiles'][0]['aefId'] = 'aef-b2'
+        domains.write(self.dir + '/api.json', json.dumps(doc))
         env = d.env('aef-b2')
         run(BUILD + '/tools/capif-hsm', 'keygen', 'pkcs11:object=aef',
             env=env)

@@ -18,6 +18,7 @@ PREFIX = '/' + API
 def setUpModule():
     global d, one, token, back, where
     d = domains.Domains()
+    d.describe(domains.resource('/subscriptions.json'))
     one = d.a.onboard().negotiate()
     token = one.token()
     back = domains.Backend(d)
@@ -239,7 +240,7 @@ class Bodies(unittest.TestCase):
             sent.append(h)
         back.answer = give
         d.restart('aef-b')
-        self.assertEqual(call('/' + API + '/none').status, 200)
+        self.assertEqual(call().status, 200)
         before = peak()
         conn = domains.Https(d.aef_name, d.service, d.b.ca, one)
         conn.request('GET', PATH, headers={'Authorization':
@@ -480,18 +481,9 @@ class Published(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.doc = json.loads(domains.read(d.dir + '/aef-b/api.json'))
-        cls.doc['aefProfiles'][0]['versions'] = [{
-            'apiVersion': 'v1', 'resources': [
-                {'resourceName': 'subscriptions', 'commType':
-                 'REQUEST_RESPONSE', 'uri': '/subscriptions.json',
-                 'operations': ['GET', 'POST']},
-                {'resourceName': 'one', 'commType': 'REQUEST_RESPONSE',
-                 'uri': '/subscriptions/{id}', 'operations': ['DELETE']}]}]
-        path = domains.write(d.extra + '/described.json', json.dumps(cls.doc))
-        section = '[api %s]\n' % API
-        cls.undo = d.reconfigure('aef-b', section, '%sdescription = %s\n' % (
-            section, path))
+        cls.undo = d.describe(
+            domains.resource('/subscriptions.json', 'GET', 'POST'),
+            domains.resource('/subscriptions/{id}', 'DELETE'))
 
     @classmethod
     def tearDownClass(cls):
@@ -522,8 +514,9 @@ class Published(unittest.TestCase):
     def test_description_that_is_of_no_use(self):
         conf = domains.read(d.dir + '/aef-b/aef-b.cnf')
         path = d.extra + '/aef.cnf'
+        doc = json.loads(domains.read(d.dir + '/aef-b/api.json'))
         for doc, why in (({}, 'is that of another API'),
-                         (dict(self.doc, aefProfiles=[]),
+                         (dict(doc, aefProfiles=[]),
                           'it has no profile of this AEF')):
             domains.write(path + '.json', json.dumps(doc))
             domains.write(path, conf.replace('described.json',

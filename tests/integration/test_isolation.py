@@ -26,7 +26,7 @@ def setUpModule():
     d = domains.Domains()
     d.add_api(OTHER)
     hangs = Hangs()
-    undo = 'prefix = /%s\nbackend = http://127.0.0.1:' % OTHER
+    undo = '%s.json\nbackend = http://127.0.0.1:' % OTHER
     d.reconfigure('aef-b', undo + str(d.backend), undo + str(hangs.port))
     slow, other = (d.a.onboard().negotiate(API, OTHER) for _ in range(2))
     token = other.token()

@@ -20,6 +20,7 @@ BEHIND = 'cell-7.internal.operator.example'
 def setUpModule():
     global d, home, back, one, token, forged_ca
     d = domains.Domains()
+    d.describe(domains.resource('/subscriptions.json'))
     d.add_api(OTHER)
     home = d.a.register(aef_in='in.domain-a.example',
                         aef_deep='deep.domain-a.example')

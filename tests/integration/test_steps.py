@@ -237,7 +237,7 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
     def test_6_24_2_2_1_step_3_authentication_initiation_request(self):
         who, _ = negotiated('PSK')
         self.assertEqual(initiate(who).status, 200)
-        seen = from_aef.one('GET', who.id)
+        seen = from_aef.one('GET', '/trustedInvokers/' + who.id)
         self.assertEqual(query_of(seen)['vs-src-ccf-id'], d.a.id)
         clear()
         a = initiate(who, **{VS: {'srcCcfId': 'CCF'}})
@@ -265,7 +265,7 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
         who = d.a.onboard()  # of domain A, but not negotiated for this AEF
         clear()
         self.assertEqual(initiate(who).status, 200)
-        self.assertEqual(from_aef.one('GET', who.id).status, 404)
+        self.assertEqual(from_aef.one('GET', '/trustedInvokers/' + who.id).status, 404)
         self.assertEqual(to_a.seen, [])
         who, _ = negotiated('PKI')
         self.assertEqual(initiate(who).status, 200)
@@ -371,12 +371,12 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
         who, _ = negotiated('PSK')
         initiate(who)
         from_a = to_a.one('GET', who.id).got['securityInfo'][0]
-        at_aef = from_aef.one('GET', who.id).got['securityInfo'][0]
+        at_aef = from_aef.one('GET', '/trustedInvokers/' + who.id).got['securityInfo'][0]
         self.assertEqual(info_of(at_aef)['pskEnvelope'],
                          info_of(from_a)['pskEnvelope'])
         who, _ = negotiated('PKI')
         initiate(who)
-        at_aef = from_aef.one('GET', who.id).got['securityInfo'][0]
+        at_aef = from_aef.one('GET', '/trustedInvokers/' + who.id).got['securityInfo'][0]
         self.assertEqual(info_of(at_aef)['caCertificates'],
                          [domains.read(d.a.ca)])
 
@@ -385,7 +385,8 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
         a = initiate(who)
         self.assertEqual((a.status, a.json()), (200, {
             'supportedFeatures': '0'}))
-        self.assertEqual(len(from_aef.seen), 1)  # not before it had it
+        # not before it had it
+        from_aef.one('GET', '/trustedInvokers/' + who.id)
 
     def test_6_24_2_2_1_step_11_mutual_authentication_and_tls(self):
         who = d.a.onboard()
@@ -472,7 +473,7 @@ class Method_3_6_24_2_2_2(unittest.TestCase):
     def test_6_24_2_2_2_step_5b_security_information_from_ccf_b(self):
         clear()
         initiate(self.who)
-        entry = from_aef.one('GET', self.who.id).got['securityInfo'][0]
+        entry = from_aef.one('GET', '/trustedInvokers/' + self.who.id).got['securityInfo'][0]
         self.assertEqual(entry['selSecurityMethod'], 'OAUTH')
         self.assertEqual(info_of(entry)['caCertificates'],
                          [domains.read(d.a.ca)])
@@ -483,7 +484,7 @@ class Method_3_6_24_2_2_2(unittest.TestCase):
         a = initiate(self.who)
         self.assertEqual((a.status, a.json()), (200, {
             'supportedFeatures': '0'}))
-        self.assertEqual(len(from_aef.seen), 1)
+        from_aef.one('GET', '/trustedInvokers/' + self.who.id)
 
     def test_6_24_2_2_2_step_6_invocation_with_the_token(self):
         backend.gives()
@@ -499,7 +500,7 @@ class Method_3_6_24_2_2_2(unittest.TestCase):
     def test_6_24_2_2_2_step_7_aef_verifies_with_what_ccf_b_has(self):
         clear()
         initiate(self.who)
-        entry = from_aef.one('GET', self.who.id).got['securityInfo'][0]
+        entry = from_aef.one('GET', '/trustedInvokers/' + self.who.id).got['securityInfo'][0]
         issuers = {i['ccfId']: i['jwks']
                    for i in info_of(entry, 'authorizationInfo')['issuers']}
         self.assertEqual(issuers[d.a.id], json.loads(domains.read(

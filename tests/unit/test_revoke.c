@@ -34,8 +34,28 @@ static void on_asked(struct capif_req *req, void *app)
     event_base_loopbreak(net.base);
 }
 
+/* What the CCF says of policies: these statuses in turn, with policy. */
+static int policy_status[4];
+static const char *policy;
+static size_t n_policies;
+
+static void on_policy(struct capif_req *req, void *app)
+{
+    (void)app;
+    assert_true(n_policies < N_OF(policy_status));
+    assert_string_equal(capif_req_param(req, 0), "api-1");
+    assert_string_equal(capif_req_query(req, "aef-id"), "aef-1");
+    assert_string_equal(capif_req_query(req, "api-invoker-id"), OTHER "/inv-1");
+    if (policy_status[n_policies++] == 200)
+        capif_reply_json(req, 200, soft_json(policy));
+    else
+        capif_reply_problem(req, policy_status[n_policies - 1], NULL, "no");
+}
+
 static const struct capif_route ccf_routes[] = {
     { "GET", "/capif-security/v1/trustedInvokers/{}", 0, 0, on_asked },
+    { "GET", "/access-control-policy/v1/accessControlPolicyList/{}", 0, 0,
+      on_policy },
     { "POST", "/oauth/introspect", 4096, 0, on_asked },
     { .method = NULL },
 };
@@ -83,7 +103,9 @@ static int setup(void **state)
                         .psks = aef_psks_new(),
                         .verdicts = aef_verdicts_new() };
     worker = (struct aef_worker){ .aef = &aef, .client = net.client };
-    n_asked = 0;
+    n_asked = n_policies = 0;
+    for (size_t i = 0; i < N_OF(policy_status); i++)
+        policy_status[i] = 404;
     return 0;
 }
 
@@ -295,6 +317,7 @@ static void test_plain(void **state)
 struct told {
     int times;
     bool any, known;
+    struct aef_policy policy; /* but for its ranges */
     enum aef_verdict verdict;
 };
 
@@ -305,6 +328,8 @@ static void on_info(const struct aef_info *info, void *arg)
     told->times++;
     told->any = info != NULL;
     told->known = info != NULL && info->known;
+    if (told->known)
+        told->policy = info->apis[0].policy;
     event_base_loopbreak(net.base);
 }
 
@@ -326,10 +351,11 @@ static json_t *context(void)
         json_pack("{s:[{s:s, s:{s:[o]}}]}", "issuers", "ccfId", OTHER, "jwks",
                   "keys", capif_jwk(net.ca_key, "k"));
     char *a = json_dumps(authn, 0), *b = json_dumps(authz, 0);
-    json_t *doc = json_pack("{s:[{s:s, s:s, s:s, s:{s:s, s:s}}]}",
-                            "securityInfo", "selSecurityMethod", "OAUTH",
-                            "authenticationInfo", a, "authorizationInfo", b,
-                            AEF_VS, "aefId", "aef-1", "apiName", "one");
+    json_t *doc =
+        json_pack("{s:[{s:s, s:s, s:s, s:s, s:{s:s, s:s}}]}", "securityInfo",
+                  "selSecurityMethod", "OAUTH", "authenticationInfo", a,
+                  "authorizationInfo", b, "apiId", "api-1", AEF_VS, "aefId",
+                  "aef-1", "apiName", "one");
 
     assert_non_null(doc);
     free(a);
@@ -433,6 +459,65 @@ static void test_look_up_twice_in_vain(void **state)
     assert_true(told.known);
 }
 
+/* ---- the policy that goes with it ---- */
+
+#define LIST(entries) "{'apiInvokerPolicies':[" entries "]}"
+
+static void test_policies(void **state)
+{
+    static const struct {
+        int status;
+        const char *text;
+        bool any;
+        long total, per_second;
+    } table[] = {
+        { 404, NULL, true, AEF_UNLIMITED, AEF_UNLIMITED },
+        { 200,
+          LIST("{'apiInvokerId':'" OTHER "/inv-1',"
+               "'allowedTotalInvocations':7}"),
+          true, 7, AEF_UNLIMITED },
+        { 200,
+          LIST("{'apiInvokerId':'inv-1','allowedTotalInvocations':7},"
+               "{'apiInvokerId':'" OTHER "/inv-1',"
+               "'allowedInvocationsPerSecond':3}"),
+          true, AEF_UNLIMITED, 3 },
+        { 200, LIST(""), true, AEF_UNLIMITED, AEF_UNLIMITED },
+        { 200,
+          LIST("{'apiInvokerId':'" OTHER "/inv-1',"
+               "'allowedTotalInvocations':-2}"),
+          false, 0, 0 },
+        { 200,
+          LIST("{'apiInvokerId':'" OTHER "/inv-1',"
+               "'allowedInvocationTimeRangeList':[{'startTime':'x'}]}"),
+          false, 0, 0 },
+        { 200, LIST("{}"), false, 0, 0 },
+        { 403, NULL, false, 0, 0 },
+        { 500, NULL, false, 0, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < N_OF(table); i++) {
+        struct told told = { 0 };
+
+        n_asked = n_policies = 0;
+        policy_status[0] = table[i].status;
+        policy = table[i].text;
+        deny("inv-1"); /* nothing that was kept is good */
+        get(&told);
+        net_turn(&net);
+        answer(0, context());
+        net_turn(&net);
+        assert_int_equal(told.times, 1);
+        assert_int_equal(told.any, table[i].any);
+        assert_int_equal(told.known, table[i].any);
+        if (table[i].any) {
+            assert_int_equal(told.policy.total, table[i].total);
+            assert_int_equal(told.policy.per_second, table[i].per_second);
+        }
+        assert_int_equal(n_policies, 1);
+    }
+}
+
 static void verdict(struct told *told)
 {
     const struct capif_identity who = { CAPIF_INVOKER, OTHER, "inv-1" };
@@ -489,6 +574,7 @@ int main(void)
         EACH(test_kept_information),
         EACH(test_look_up_under_way),
         EACH(test_look_up_twice_in_vain),
+        EACH(test_policies),
         EACH(test_verdicts),
     };
 

@@ -79,9 +79,9 @@ def backend(d):
     """In place of quickstart's."""
     d.end('backend')
     files = d.extra + '/files'
-    os.mkdir(files)
+    os.makedirs(files + '/v1')
     for name, size in SIZES.items():
-        domains.write('%s/%s' % (files, name), size * 'x')
+        domains.write('%s/v1/%s' % (files, name), size * 'x')
     return Nginx(d, 'backend', 2, '''
     sendfile on;
     tcp_nopush on;
@@ -144,7 +144,7 @@ class Load:
              str(self.o.connections), '--duration', '%ds' % self.o.seconds,
              '--timeout', '10s', '--header', 'Host: ' + self.d.aef_name,
              '--header', 'Authorization: Bearer ' + self.token,
-             'https://127.0.0.1:%d/%s/%s' % (port, domains.API, name)],
+             'https://127.0.0.1:%d/%s/v1/%s' % (port, domains.API, name)],
             env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, check=False)
         rate = re.search(r'Requests/sec: +([\d.]+)', done.stdout)
@@ -157,7 +157,8 @@ class Load:
 
     def check(self, name, port, ca):
         a = domains.https(
-            self.d.aef_name, port, ca, 'GET', '/%s/%s' % (domains.API, name),
+            self.d.aef_name, port, ca, 'GET',
+            '/%s/v1/%s' % (domains.API, name),
             self.invoker, headers={'Authorization': 'Bearer ' + self.token})
         assert (a.status, len(a.body)) == (200, SIZES[name]), a
 
@@ -226,7 +227,7 @@ def memory(d, invoker):
     headers = {'Authorization': 'Bearer ' + token}
     for n in range(CONNECTIONS + 1):
         conn = domains.Https(d.aef_name, d.service, d.b.ca, invoker)
-        conn.request('GET', '/%s/small' % domains.API, headers=headers)
+        conn.request('GET', '/%s/v1/small' % domains.API, headers=headers)
         r = conn.getresponse()
         assert r.status == 200 and len(r.read()) == SIZES['small']
         kept.append(conn)
@@ -236,7 +237,7 @@ def memory(d, invoker):
     print('memory: %.1f MiB with 1 connection, %.1f with %d: %.1f KiB each' % (
         one, all_of_them, CONNECTIONS + 1,
         (all_of_them - one) * 1024 / CONNECTIONS), flush=True)
-    kept[0].request('GET', '/%s/small' % domains.API, headers=headers)
+    kept[0].request('GET', '/%s/v1/small' % domains.API, headers=headers)
     assert kept[0].getresponse().status == 200, 'not all were open'
     for conn in kept:
         conn.close()
@@ -330,6 +331,7 @@ def main():
     d = domains.Domains()
     try:
         d.reconfigure('aef-b', '[aef]\n', '[aef]\nworkers = %d\n' % o.workers)
+        d.describe(domains.resource('/{file}'))
         began = time.time()
         throughput(d, o, d.a.onboard().negotiate())
         if 'psk' in (o.only or PARTS):
