@@ -62,7 +62,10 @@ struct aef {
     int state_fd;
     const char *store;     /* of counts; NULL: a file in state */
     size_t report_seconds; /* calls are reported after these */
-    struct capif_credentials cred;
+    const char *apf_cert_file, *apf_key_uri; /* NULL: others publish */
+    const char *for_capif_hsm;               /* what is none of ours */
+    struct capif_credentials cred, apf_cred;
+    struct capif_identity apf;
     EVP_PKEY *transport;
     json_t *issuers; /* [{ccfId, jwks}] of psk_issuers */
     STACK_OF(X509) * ca_certs;
@@ -93,7 +96,8 @@ struct aef_worker {
     struct aef_inquiry *inquiries; /* about tokens */
     struct aef_till *till;         /* for calls to be counted */
     struct aef_journal *journal;
-    struct aef_reporter *reporter;    /* of the one in the background */
+    struct aef_reporter *reporter; /* of the one in the background */
+    struct aef_publisher *publisher;
     struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
     struct event *tick;               /* whose time is up */
 };
@@ -185,6 +189,13 @@ struct aef_reporter; /* one for all */
 struct aef_reporter *aef_reporter_new(struct aef *aef, struct event_base *base,
                                       struct capif_client *client);
 void aef_reporter_free(struct aef_reporter *r);
+
+/* ---- publishing (publish.c) ---- */
+
+/* Publish what there is to publish; there may be nothing. */
+struct aef_publisher *aef_publisher_new(struct aef *aef,
+                                        struct event_base *base);
+void aef_publisher_free(struct aef_publisher *p);
 
 /* ---- what has been revoked (denied.c) ---- */
 

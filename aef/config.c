@@ -61,6 +61,47 @@ static const struct capif_opt api_options[] = {
     { .name = NULL },
 };
 
+#undef STR
+#define STR(name, member, def)                                             \
+    {                                                                      \
+        name, CAPIF_OPT_STR, offsetof(struct aef, member), def, 0, 0, NULL \
+    }
+
+/* The rest of it is capif-hsm's. */
+static const struct capif_opt provider_options[] = {
+    STR("apf-certificate", apf_cert_file, ""),
+    STR("apf-key", apf_key_uri, ""),
+    STR("amf-certificate", for_capif_hsm, ""),
+    STR("amf-key", for_capif_hsm, ""),
+    STR("transport-certificate", for_capif_hsm, ""),
+    { .name = NULL },
+};
+
+/* The APF of the AEF's provider, if this process is to act as that. */
+static bool load_provider(struct aef *aef)
+{
+    const char *section = "provider", *why = NULL;
+
+    if (!capif_list_has(capif_conf_sections(aef->conf, section), section))
+        return true;
+    if (!capif_conf_read(aef->conf, section, provider_options, aef))
+        return false;
+    if (aef->apf_cert_file == NULL && aef->apf_key_uri == NULL)
+        return true;
+    if (aef->apf_cert_file == NULL || aef->apf_key_uri == NULL)
+        why = "goes with apf-key";
+    else if (!capif_credentials_load(aef->apf_cert_file, aef->apf_key_uri,
+                                     &aef->apf_cred))
+        return false;
+    else if (!capif_cert_identity(aef->apf_cred.cert, &aef->apf)
+             || aef->apf.role != CAPIF_APF
+             || strcmp(aef->apf.ccf_id, aef->ccf_id) != 0)
+        why = "is no APF's of this CCF";
+    if (why != NULL)
+        capif_conf_complain(aef->conf, section, "apf-certificate", why);
+    return why == NULL;
+}
+
 static bool load_api(struct aef *aef, const char *section)
 {
     struct aef_api *api = &aef->apis[aef->n_apis];
@@ -187,7 +228,7 @@ bool aef_load(struct aef *aef, const char *path)
             return false;
     if (!capif_credentials_load(aef->cert_file, aef->key_uri, &aef->cred)
         || (aef->ca_certs = capif_certs_load(aef->ca_file)) == NULL
-        || !load_issuers(aef) || !load_transport(aef)
+        || !load_provider(aef) || !load_issuers(aef) || !load_transport(aef)
         || (aef->control_tls =
                 capif_tls_server(SSL_CTX_new(TLS_server_method()), false,
                                  &aef->cred, aef->ca_certs))
@@ -221,6 +262,7 @@ void aef_unload(struct aef *aef)
     SSL_CTX_free(aef->service_tls);
     sk_X509_pop_free(aef->ca_certs, X509_free);
     capif_credentials_clear(&aef->cred);
+    capif_credentials_clear(&aef->apf_cred);
     EVP_PKEY_free(aef->transport);
     json_decref(aef->issuers);
     capif_conf_free(aef->conf);

@@ -29,6 +29,7 @@ static void worker_stop(void *state)
         aef_counter_rest(w->aef->counter);
     aef_till_close(w->till);
     aef_reporter_free(w->reporter);
+    aef_publisher_free(w->publisher);
     capif_server_free(w->control);
     capif_server_free(w->service);
     capif_client_free(w->client);
@@ -99,7 +100,8 @@ static void *background_start(struct event_base *base, void *app)
     w->background = true;
     if (!aef_counter_serve(aef->counter, base)
         || (w->client = capif_client_new(base)) == NULL
-        || (w->reporter = aef_reporter_new(aef, base, w->client)) == NULL) {
+        || (w->reporter = aef_reporter_new(aef, base, w->client)) == NULL
+        || (w->publisher = aef_publisher_new(aef, base)) == NULL) {
         worker_stop(w);
         return NULL;
     }

@@ -2,6 +2,8 @@
 /*
  * capif client: asynchronous HTTP/1.1 requests, by libcurl's multi interface
  * on the caller's event loop.  Redirects are not followed, proxies not used.
+ * Calls to one server share connections, so all calls of a client come with
+ * the same credentials: who acts as two has two clients.
  *
  * Threads: a client belongs to the thread of its event base.
  * Ownership: everything in a struct capif_call may be let go of once

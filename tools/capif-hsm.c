@@ -210,6 +210,9 @@ static const struct command commands[] = {
     { "enrol",
       "[--valid SECONDS] [--aef ID=DNSNAME]... [--out FILE] invoker|provider",
       "an enrolment token, good for one use", enrol },
+    { "register", "--config FILE --enrolment FILE",
+      "keys and certificates of an AEF and its provider, as configured",
+      hsm_tool_register },
     { "rotate",
       "[--type TYPE] [--days N] [--name NAME] [--so-pin-file FILE] "
       "[--hsm-config FILE] jws|kek|tls|ca",
@@ -236,6 +239,7 @@ enum {
     OPT_PHASE,
     OPT_FORMAT,
     OPT_HSM_CONFIG,
+    OPT_ENROLMENT,
     OPT_AEF,
     OPT_DAYS,
     OPT_VALID,
@@ -263,6 +267,7 @@ static const struct option long_options[] = {
     { "continuously", no_argument, NULL, OPT_CONTINUOUSLY },
     { "syscalls", no_argument, NULL, OPT_SYSCALLS },
     { "hsm-config", required_argument, NULL, OPT_HSM_CONFIG },
+    { "enrolment", required_argument, NULL, OPT_ENROLMENT },
     { "help", no_argument, NULL, 'h' },
     { NULL, 0, NULL, 0 },
 };
@@ -271,7 +276,7 @@ static int usage(FILE *f)
 {
     fputs("usage: capif-hsm COMMAND [--config FILE] [OPTION]...\n\n", f);
     for (const struct command *c = commands; c->name != NULL; c++)
-        fprintf(f, "  capif-hsm %-7s %s\n      %s\n", c->name, c->args,
+        fprintf(f, "  capif-hsm %-8s %s\n      %s\n", c->name, c->args,
                 c->what);
     fputs("\n  --config  the daemon's configuration, or any for OpenSSL that "
           "loads the\n            provider; by default OpenSSL's own "
@@ -307,11 +312,12 @@ static bool set(struct options *o, int opt, const char *value)
         [OPT_PHASE] = &o->phase,
         [OPT_FORMAT] = &o->format,
         [OPT_HSM_CONFIG] = &o->hsm_config,
+        [OPT_ENROLMENT] = &o->enrolment,
     };
 
     if (opt == 'c')
         o->config = value;
-    else if (opt >= OPT_KEY && opt <= OPT_HSM_CONFIG)
+    else if (opt >= OPT_KEY && opt <= OPT_ENROLMENT)
         *members[opt] = value;
     else if (opt == OPT_AEF && o->n_aefs < AEFS_MAX)
         o->aefs[o->n_aefs++] = value;

@@ -16,7 +16,7 @@
 /* The command line, after the command's name. */
 struct options {
     const char *so_pin_file, *config, *key, *type, *out, *name, *cert, *ca_cert,
-        *ca_key, *ccf_id, *needles, *phase, *format, *hsm_config;
+        *ca_key, *ccf_id, *needles, *phase, *format, *hsm_config, *enrolment;
     const char *aefs[AEFS_MAX];
     size_t n_aefs;
     long days, valid;
@@ -47,6 +47,9 @@ EVP_PKEY *hsm_tool_generate(const char *type, const char *uri);
 
 /* ---- a new key in place of one that a CCF uses (rotate.c) */
 int hsm_tool_rotate(struct options *o);
+
+/* ---- an AEF's keys and certificates (hsm_register.c) */
+int hsm_tool_register(struct options *o);
 
 /* ---- looking for secrets (audit.c): 0 none, 1 some, 2 could not look */
 int hsm_tool_audit(struct options *o);

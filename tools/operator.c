@@ -12,143 +12,60 @@
 #define URL_MAX   2048
 
 /* ROLE=URI of the command line. */
-struct func {
-    char role[8];
-    const char *uri;
-};
-
-static bool func_parse(const char *arg, struct func *f)
+static bool func_parse(const char *arg, struct tool_func *f)
 {
-    const char *eq = strchr(arg, '=');
+    static const struct tool_func roles[] = {
+        { .role = "AEF", .cert = "aef.crt" },
+        { .role = "APF", .cert = "apf.crt" },
+        { .role = "AMF", .cert = "amf.crt" },
+    };
 
-    if (eq == NULL || eq - arg != 3)
-        return false;
-    snprintf(f->role, sizeof(f->role), "%.3s", arg);
-    f->uri = eq + 1;
-    return strcmp(f->role, "AEF") == 0 || strcmp(f->role, "APF") == 0
-           || strcmp(f->role, "AMF") == 0;
+    for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+        if (strncmp(arg, roles[i].role, 3) == 0 && arg[3] == '=') {
+            *f = roles[i];
+            f->key = arg + 4;
+            return true;
+        }
+    return false;
 }
 
-/* The transport key goes with the AEF, which the enrolment is for. */
-static bool add_transport(json_t *list, const char *uri)
+/* How many functions the command line has; 0 after a message. */
+static size_t funcs_parse(const struct tool_options *o, struct tool_func *funcs)
 {
-    EVP_PKEY *key = capif_key_load(uri);
-    char *spki = key != NULL ? capif_spki_pem(key) : NULL;
-    json_t *f;
-    size_t i;
-    bool ok = false;
+    size_t n = 0;
 
-    json_array_foreach(list, i, f)
-    {
-        if (spki != NULL && strcmp(capif_str(f, "apiProvFuncRole"), "AEF") == 0)
-            ok = json_object_set_new(
-                     f, TOOL_VS, json_pack("{s:s}", "transportPublicKey", spki))
-                 == 0;
+    for (int i = 0; i < o->n_args; i++) {
+        if (n > 0 && strncmp(o->args[i], "TRANSPORT=", 10) == 0
+            && strcmp(funcs[n - 1].role, "AEF") == 0) {
+            funcs[n - 1].transport_key = o->args[i] + 10;
+            funcs[n - 1].transport_cert = "transport.crt";
+        } else if (!func_parse(o->args[i], &funcs[n++])) {
+            tool_fail("%s: not AEF=URI, APF=URI, AMF=URI, or TRANSPORT=URI "
+                      "after the AEF",
+                      o->args[i]);
+            return 0;
+        }
     }
-    if (!ok)
-        tool_fail("%s: no transport key, or no AEF before it", uri);
-    free(spki);
-    EVP_PKEY_free(key);
-    return ok;
-}
-
-static json_t *func_json(const struct func *f)
-{
-    EVP_PKEY *key = capif_key_load(f->uri);
-    char *csr = key != NULL ? capif_csr_make(f->role, key) : NULL;
-    json_t *out = NULL;
-
-    if (csr != NULL)
-        out = json_pack("{s:s, s:{s:s}}", "apiProvFuncRole", f->role, "regInfo",
-                        "apiProvPubKey", csr);
-    else
-        tool_fail("%s: no key to make a certificate request with", f->uri);
-    free(csr);
-    EVP_PKEY_free(key);
-    return out;
+    return n;
 }
 
 /* aef.crt, apf.crt, amf.crt, and who is who in provider.json. */
-static bool save(const struct tool_options *o, const json_t *doc)
-{
-    const json_t *f;
-    char name[16];
-    size_t i;
-
-    json_array_foreach(json_object_get(doc, "apiProvFuncs"), i, f)
-    {
-        const char *role = capif_str(f, "apiProvFuncRole");
-        const char *cert =
-            capif_str(json_object_get(f, "regInfo"), "apiProvCert");
-
-        if (role == NULL || cert == NULL || strlen(role) != 3)
-            return false;
-        snprintf(name, sizeof(name), "%c%c%c.crt", role[0] | 0x20,
-                 role[1] | 0x20, role[2] | 0x20);
-        if (!tool_write(o, name, cert))
-            return false;
-        cert = capif_str(json_object_get(f, TOOL_VS), "transportCertificate");
-        if (cert != NULL && !tool_write(o, "transport.crt", cert))
-            return false;
-        tool_step("29.222 5.11", "%s %s registered and certified", role,
-                  capif_str(f, "apiProvFuncId"));
-    }
-    return tool_write_json(o, "provider.json", doc);
-}
-
 static int register_funcs(struct tool_options *o)
 {
-    json_t *list = json_array(), *doc = NULL, *one;
-    char *token = NULL, *body = NULL;
-    struct tool_answer a = { 0 };
-    char url[URL_MAX];
-    struct func f;
+    struct tool_func funcs[FUNCS_MAX];
+    json_t *doc = NULL;
     int status = 1;
+    size_t n;
 
     if (o->ccf == NULL || o->ca == NULL || o->enrolment == NULL || o->n_args < 1
-        || o->n_args > FUNCS_MAX) {
-        tool_fail("register needs --ccf, --ca, --enrolment and ROLE=URI...");
-        goto out;
-    }
-    if ((token = tool_read(o->enrolment)) == NULL)
-        goto out;
-    for (int i = 0; i < o->n_args; i++) {
-        if (strncmp(o->args[i], "TRANSPORT=", 10) == 0) {
-            if (!add_transport(list, o->args[i] + 10))
-                goto out;
-            continue;
-        }
-        if (!func_parse(o->args[i], &f)) {
-            tool_fail("%s: not AEF=URI, APF=URI, AMF=URI or TRANSPORT=URI",
-                      o->args[i]);
-            goto out;
-        }
-        if ((one = func_json(&f)) == NULL)
-            goto out;
-        json_array_append_new(list, one);
-    }
-    doc = json_pack("{s:s, s:O, s:s}", "regSec", token, "apiProvFuncs", list,
-                    "suppFeat", "0");
-    body = json_dumps(doc, JSON_COMPACT);
-    snprintf(url, sizeof(url), "%s/api-provider-management/v1/registrations",
-             o->ccf);
-    const struct tool_request req = { .method = "POST",
-                                      .url = url,
-                                      .ca_file = o->ca,
-                                      .content_type = "application/json",
-                                      .body = body };
-    if (tool_call(o, &req, 201, "registration", &a) && save(o, a.doc))
+        || o->n_args > FUNCS_MAX)
+        return tool_fail(
+            "register needs --ccf, --ca, --enrolment and ROLE=URI...");
+    if ((n = funcs_parse(o, funcs)) > 0
+        && (doc = tool_register(o, funcs, n)) != NULL
+        && tool_write_json(o, "provider.json", doc))
         status = 0;
-out:
-    if (token != NULL)
-        OPENSSL_cleanse(token, strlen(token));
-    if (body != NULL)
-        OPENSSL_cleanse(body, strlen(body));
-    free(token);
-    free(body);
     json_decref(doc);
-    json_decref(list);
-    tool_answer_clear(&a);
     return status;
 }
 

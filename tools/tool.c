@@ -51,7 +51,8 @@ char *tool_path(const struct tool_options *o, const char *name)
     char *path = malloc(room);
 
     if (path != NULL)
-        snprintf(path, room, "%s/%s", o->dir, name);
+        snprintf(path, room, "%s%s%s", name[0] == '/' ? "" : o->dir,
+                 name[0] == '/' ? "" : "/", name);
     return path;
 }
 

@@ -76,6 +76,20 @@ int tool_token(struct tool_options *o);
 int tool_psk(struct tool_options *o);
 int tool_call_api(struct tool_options *o);
 
+/* ---- registering (register.c) ---- */
+
+/* A function of an API provider.  Files are as for tool_path(). */
+struct tool_func {
+    const char *role;                           /* "AEF", "APF" or "AMF" */
+    const char *key;                            /* URI */
+    const char *cert;                           /* file, for its certificate */
+    const char *transport_key, *transport_cert; /* of an AEF, or NULL */
+};
+
+/* The registration, with certificates saved; NULL after a message. */
+json_t *tool_register(const struct tool_options *o,
+                      const struct tool_func *funcs, size_t n);
+
 /* "error: ..." on standard error; returns 1, the exit status. */
 int tool_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and what is on OpenSSL's error queue. */
@@ -84,7 +98,7 @@ int tool_fail_ssl(const char *what);
 void tool_step(const char *number, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Files in o->dir.  The caller frees what it gets. */
+/* Files in o->dir, or anywhere by absolute paths.  The caller frees. */
 char *tool_path(const struct tool_options *o, const char *name);
 char *tool_read(const char *path);
 /* Mode 0600; false after a message. */

@@ -300,7 +300,8 @@ class SecondAef:
                           'service-port = %d' % self.service)):
             self.assert_in(old, text)
             text = text.replace(old, new)
-        domains.write(self.conf, text)
+        before, _, after = text.partition('[provider]')
+        domains.write(self.conf, before + after[after.index('[api'):])
         doc = json.loads(domains.read(d.dir + '/aef-b/api.json'))
         doc['aefProfiles'][0]['aefId'] = 'aef-b2'
         domains.write(self.dir + '/api.json', json.dumps(doc))
