@@ -121,6 +121,8 @@ int hsm_tool_register(struct options *o)
     }
     if ((n = read_funcs(o->conf, funcs)) == 0)
         return 1;
+    if (access(o->enrolment, R_OK) != 0)
+        return tool_fail("%s: %s", o->enrolment, strerror(errno));
     if ((address = capif_conf_get(o->conf, "aef", "ccf-address")) != NULL) {
         snprintf(connect, sizeof(connect), "%s%s:%s", t.ccf + 8,
                  strchr(t.ccf + 8, ':') != NULL ? "" : ":443", address);

@@ -412,8 +412,14 @@ class Domains:
         doc = json.loads(read(self.dir + '/aef-b/api.json'))
         doc['aefProfiles'][0]['versions'] = [
             {'apiVersion': v, 'resources': resources} for v in versions]
-        path = write('%s/described.json' % self.extra, json.dumps(doc))
-        return self.reconfigure('aef-b', self.dir + '/aef-b/api.json', path)
+        path = self.extra + '/described.json'
+        before = read(path) if os.path.exists(path) else None
+        write(path, json.dumps(doc))
+        if before is None:
+            return self.reconfigure('aef-b', self.dir + '/aef-b/api.json',
+                                    path)
+        self.restart('aef-b')
+        return lambda: (write(path, before), self.restart('aef-b'))
 
     def add_api(self, name):
         """A second API of aef-b1, published by quickstart's own APF."""

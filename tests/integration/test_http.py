@@ -21,6 +21,7 @@ def setUpModule():
     global d, one, token, back
     d = domains.Domains()
     d.reconfigure('aef-b', '[aef]\n', '[aef]\nbody-max = %d\n' % (64 * MEG))
+    d.describe(domains.resource('/subscriptions.json'))
     one = d.a.onboard().negotiate()
     token = one.token()
     back = domains.Backend(d)
