@@ -22,6 +22,7 @@
 
 #define AEF_APIS_MAX 32
 #define AEF_VS       "vendorSpecific-capif-hsm"
+#define AEF_INVOKER  "CAPIF-API-Invoker" /* field: ccfId/apiInvokerId */
 
 /* What may be called of an API (TS 29.222 8.2.4.2.6). */
 struct aef_resource {
@@ -33,7 +34,8 @@ struct aef_resource {
 /* A northbound API behind this AEF: [api NAME]. */
 struct aef_api {
     const char *name;        /* apiName */
-    const char *backend;     /* where it really is: http://host:port/path */
+    const char *backend;     /* where it really is: http://host:port/path;
+                                NULL: at other AEFs, where the CCF says */
     const char *description; /* file */
     json_t *doc;             /* what is in it, and what that says: */
     char *prefix;            /* where it is here, without a slash at the end */
@@ -52,9 +54,11 @@ struct aef {
     const char *aef_id, *ccf_id, *ccf_url, *ccf_address, *ca_file;
     const char *cert_file, *key_uri;
     const char *control_listen, *service_listen;
-    const char *transport_key_uri;  /* NULL: no PSKs */
-    const char *const *psk_issuers; /* CCFID=FILE of partners */
-    const char *service_fqdn;       /* with service_port: the interface */
+    const char *const *connect;      /* capif_connect_of() */
+    const char *const *entry_points; /* AEFs that may pass calls on to here */
+    const char *transport_key_uri;   /* NULL: no PSKs */
+    const char *const *psk_issuers;  /* CCFID=FILE of partners */
+    const char *service_fqdn;        /* with service_port: the interface */
     size_t service_port;
     const char *token_check; /* local or introspect */
     size_t workers, info_seconds, body_max;
@@ -74,6 +78,7 @@ struct aef {
     size_t n_apis;
     struct aef_cache *cache; /* shared, like the next; locks of their own */
     struct aef_counter *counter;
+    struct aef_routes *routes;
     struct aef_denied *denied;
     struct aef_psks *psks;
     struct aef_verdicts *verdicts;
@@ -145,8 +150,8 @@ struct aef_visit {
     struct capif_identity who;
     const struct aef_api *api;
     const struct aef_resource *resource;
-    char api_id[CAPIF_ID_MAX + 1];
-    const char *method; /* "OAUTH", ... */
+    char api_id[CAPIF_ID_MAX + 1]; /* "": the entry point reports it */
+    const char *method;            /* "OAUTH", ... */
     char peer[64];
     struct timespec at, begun; /* CLOCK_REALTIME, CLOCK_MONOTONIC */
 };
@@ -182,6 +187,22 @@ void aef_refuse(struct aef_worker *w, struct capif_req *req,
                 const struct aef_visit *visit, int status, const char *cause,
                 const char *detail);
 void aef_reply_unkept(struct capif_req *req);
+
+/* ---- an API that lives on other AEFs (route.c) ---- */
+
+struct aef_routes;
+
+/* Exactly once; url NULL: nowhere, or it can't be told.  Borrowed. */
+typedef void aef_route_fn(const char *url, void *arg);
+
+struct aef_routes *aef_routes_new(void);
+void aef_routes_free(struct aef_routes *r);
+/*
+ * Where the API of a call is, instead of at a backend: https://host:port and
+ * its prefix there.  fn may be called before this returns.
+ */
+void aef_route_get(struct aef_worker *w, const struct aef_visit *visit,
+                   aef_route_fn *fn, void *arg);
 
 struct aef_reporter; /* one for all */
 

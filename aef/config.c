@@ -33,6 +33,10 @@ static const struct capif_opt aef_options[] = {
     STR("key", key_uri, NULL),
     STR("control-listen", control_listen, NULL),
     STR("service-listen", service_listen, NULL),
+    { "connect", CAPIF_OPT_LIST, offsetof(struct aef, connect), "", 0, 0,
+      NULL },
+    { "entry-points", CAPIF_OPT_LIST, offsetof(struct aef, entry_points), "", 0,
+      0, NULL },
     STR("transport-key", transport_key_uri, ""),
     { "psk-issuers", CAPIF_OPT_LIST, offsetof(struct aef, psk_issuers), "", 0,
       0, NULL },
@@ -57,7 +61,7 @@ static const struct capif_opt aef_options[] = {
 
 static const struct capif_opt api_options[] = {
     STR("description", description, NULL),
-    STR("backend", backend, NULL),
+    STR("backend", backend, ""),
     { .name = NULL },
 };
 
@@ -118,8 +122,9 @@ static bool load_api(struct aef *aef, const char *section)
     if (!capif_scope_name_ok(api->name)) {
         option = NULL;
         why = "this API name can't stand in a scope";
-    } else if (strncmp(api->backend, "http://", 7) != 0
-               || api->backend[strlen(api->backend) - 1] == '/') {
+    } else if (api->backend != NULL
+               && (strncmp(api->backend, "http://", 7) != 0
+                   || api->backend[strlen(api->backend) - 1] == '/')) {
         option = "backend";
         why = "must be an http:// URL that does not end with a slash";
     } else {
@@ -222,6 +227,8 @@ bool aef_load(struct aef *aef, const char *path)
                             "must be a lower-case FQDN");
         return false;
     }
+    if (!capif_connect_ok(aef->conf, "aef", aef->connect))
+        return false;
     sections = capif_conf_sections(aef->conf, "api ");
     for (; *sections != NULL; sections++)
         if (!load_api(aef, *sections))
@@ -240,7 +247,8 @@ bool aef_load(struct aef *aef, const char *path)
         || (aef->cache = aef_cache_new()) == NULL
         || (aef->denied = aef_denied_new()) == NULL
         || (aef->psks = aef_psks_new()) == NULL
-        || (aef->verdicts = aef_verdicts_new()) == NULL || !load_state(aef)) {
+        || (aef->verdicts = aef_verdicts_new()) == NULL
+        || (aef->routes = aef_routes_new()) == NULL || !load_state(aef)) {
         capif_log_ssl("load-failed", "file", path, NULL);
         return false;
     }
@@ -256,6 +264,7 @@ void aef_unload(struct aef *aef)
     aef_psks_free(aef->psks);
     aef_verdicts_free(aef->verdicts);
     aef_counter_free(aef->counter);
+    aef_routes_free(aef->routes);
     if (aef->state_fd >= 0)
         close(aef->state_fd);
     SSL_CTX_free(aef->control_tls);

@@ -383,6 +383,62 @@ static bool claimant(struct claim *p, struct capif_identity *who)
            && who->role == CAPIF_INVOKER;
 }
 
+/* ---- from another AEF (TS 23.222 8.27: CAPIF-7) ---- */
+
+/*
+ * The entry point of a hidden topology: it has decided about the call, and
+ * says whose it is.
+ */
+static bool is_entry_point(const struct aef *aef, SSL *ssl)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    struct capif_identity who;
+
+    return *aef->entry_points != NULL && cert != NULL
+           && capif_cert_identity(cert, &who) && who.role == CAPIF_AEF
+           && strcmp(who.ccf_id, aef->ccf_id) == 0
+           && capif_list_has(aef->entry_points, who.id)
+           && capif_cert_verify(cert, SSL_get_peer_cert_chain(ssl),
+                                aef->ca_certs);
+}
+
+static bool read_invoker(const char *text, struct capif_identity *who)
+{
+    const char *slash = text != NULL ? strchr(text, '/') : NULL;
+    const size_t len = slash != NULL ? (size_t)(slash - text) : 0;
+
+    if (len == 0 || len > CAPIF_CCF_ID_MAX || !capif_id_ok(slash + 1))
+        return false;
+    memcpy(who->ccf_id, text, len);
+    who->ccf_id[len] = '\0';
+    strcpy(who->id, slash + 1);
+    return capif_ccf_id_ok(who->ccf_id);
+}
+
+/* As for invokers, but for what is the entry point's to know. */
+static void serve_entry_point(struct claim *p)
+{
+    struct aef_visit *v = &p->visit;
+    const char *path = capif_req_target(p->req) + strlen(p->api->prefix);
+    char allow[AEF_ALLOW_MAX];
+    bool may;
+
+    v->api = p->api;
+    v->resource =
+        aef_resource_at(p->api, path, capif_req_method(p->req), &may, allow);
+    if (!read_invoker(capif_req_header(p->req, AEF_INVOKER), &v->who)) {
+        capif_reply_problem(p->req, 400, NULL, "no " AEF_INVOKER);
+    } else if (v->resource == NULL) {
+        capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
+    } else if (!may) {
+        capif_req_set_header(p->req, "Allow", allow);
+        capif_reply_problem(p->req, 405, NULL,
+                            "not an operation of the resource");
+    } else {
+        aef_pass_on(p->w, p->req, v);
+    }
+}
+
 void aef_serve(struct capif_req *req, void *app)
 {
     static const struct aef_refusal malformed = { 401, "invalid_token",
@@ -410,7 +466,10 @@ void aef_serve(struct capif_req *req, void *app)
     clock_gettime(CLOCK_MONOTONIC, &p->visit.begun);
     api = api_find(w->aef, target);
     p->api = api;
-    if (!claimant(p, &p->who)) {
+    if (api != NULL && is_entry_point(w->aef, capif_req_ssl(req))) {
+        serve_entry_point(p);
+        claim_free(p);
+    } else if (!claimant(p, &p->who)) {
         if (p->how == BY_TOKEN) {
             challenge(req, &malformed);
         } else {

@@ -164,10 +164,12 @@ bool aef_journal_add(struct aef_journal *j, const struct capif_req *req,
 {
     char *text = NULL;
     size_t len = 0;
-    FILE *f = open_memstream(&text, &len);
     bool ok = false;
+    FILE *f;
 
-    if (f != NULL)
+    if (visit->api_id[0] == '\0')
+        return true;
+    if ((f = open_memstream(&text, &len)) != NULL)
         put_line(f, req, visit, status);
     if (f != NULL && fclose(f) == 0 && aef_journal_ready(j)) {
         errno = 0;

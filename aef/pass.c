@@ -53,6 +53,7 @@ struct passage {
     struct aef_worker *w;
     const struct aef_api *api;
     struct aef_visit visit;
+    char *backend; /* its URL */
     struct capif_transfer *transfer;
     int status; /* the backend's; 0: none yet */
     bool started;
@@ -60,6 +61,12 @@ struct passage {
     bool too_long; /* the body */
     size_t taken;  /* octets of it */
 };
+
+static void passage_free(struct passage *p)
+{
+    free(p->backend);
+    free(p);
+}
 
 /* ---- the way back ---- */
 
@@ -69,8 +76,8 @@ struct passage {
  */
 static void pass_location(struct passage *p, const char *location)
 {
-    const char *backend = p->api->backend;
-    const char *path = strchr(backend + strlen("http://"), '/');
+    const char *backend = p->backend;
+    const char *path = strchr(strstr(backend, "://") + 3, '/');
     char text[2048];
     size_t len = strlen(backend);
 
@@ -217,7 +224,7 @@ static void on_done(const struct capif_answer *a, void *arg)
         aef_reply_unkept(req);
     else
         answer(req, status);
-    free(p);
+    passage_free(p);
 }
 
 static void on_gone(void *arg)
@@ -228,7 +235,7 @@ static void on_gone(void *arg)
     if (!p->started)
         (void)aef_journal_add(p->w->journal, p->req, &p->visit, GONE);
     capif_reply_end(p->req, false);
-    free(p);
+    passage_free(p);
 }
 
 /* ---- the body, on its way there ---- */
@@ -273,7 +280,7 @@ static void pass_on(struct passage *p)
     size_t n = 1;
     int len;
 
-    snprintf(invoker, sizeof(invoker), "CAPIF-API-Invoker: %s/%s",
+    snprintf(invoker, sizeof(invoker), AEF_INVOKER ": %s/%s",
              p->visit.who.ccf_id, p->visit.who.id);
     for (size_t i = 0; i < N_FIELDS_IN; i++) {
         value = capif_req_header(p->req, fields_in[i]);
@@ -286,12 +293,17 @@ static void pass_on(struct passage *p)
             n++;
         }
     }
-    len = snprintf(url, sizeof(url), "%s%s", p->api->backend,
+    len = snprintf(url, sizeof(url), "%s%s", p->backend,
                    target + strlen(p->api->prefix));
     if (len < 0 || (size_t)len >= sizeof(url)) {
         aef_refuse(p->w, p->req, &p->visit, 414, NULL, "the URI is too long");
-        free(p);
+        passage_free(p);
         return;
+    }
+    if (p->api->backend == NULL) { /* another AEF, which has to know us */
+        call.address = capif_connect_of(p->w->aef->connect, p->backend);
+        call.cred = &p->w->aef->cred;
+        call.ca_file = p->w->aef->ca_file;
     }
     call.content_type = capif_req_header(p->req, "Content-Type");
     if (upload.len != 0)
@@ -299,7 +311,7 @@ static void pass_on(struct passage *p)
     p->transfer = capif_client_send(p->w->client, &call);
     if (p->transfer == NULL) {
         capif_reply_internal(p->req, "out-of-memory");
-        free(p);
+        passage_free(p);
         return;
     }
     capif_req_on_gone(p->req, on_gone, p);
@@ -307,12 +319,31 @@ static void pass_on(struct passage *p)
         capif_req_on_body(p->req, on_body, p);
 }
 
+static void on_route(const char *url, void *arg)
+{
+    struct passage *p = arg;
+
+    if (capif_req_ssl(p->req) == NULL) {
+        capif_reply_end(p->req, false);
+    } else if (url == NULL) {
+        capif_req_set_header(p->req, "Retry-After", "5");
+        aef_refuse(p->w, p->req, &p->visit, 503, NULL,
+                   "the API is not available");
+    } else if ((p->backend = strdup(url)) == NULL) {
+        capif_reply_internal(p->req, "out-of-memory");
+    } else {
+        pass_on(p);
+        return;
+    }
+    passage_free(p);
+}
+
 void aef_pass_on(struct aef_worker *w, struct capif_req *req,
                  const struct aef_visit *visit)
 {
     struct passage *p;
 
-    if (!aef_journal_ready(w->journal)) {
+    if (visit->api_id[0] != '\0' && !aef_journal_ready(w->journal)) {
         aef_reply_unkept(req);
         return;
     }
@@ -324,7 +355,10 @@ void aef_pass_on(struct aef_worker *w, struct capif_req *req,
     p->w = w;
     p->api = visit->api;
     p->visit = *visit;
-    pass_on(p);
+    if (p->api->backend != NULL)
+        on_route(p->api->backend, p);
+    else
+        aef_route_get(w, visit, on_route, p);
 }
 
 void aef_refuse(struct aef_worker *w, struct capif_req *req,

@@ -287,3 +287,35 @@ bool capif_list_has(const char *const *list, const char *text)
             return true;
     return false;
 }
+
+bool capif_connect_ok(const struct capif_conf *conf, const char *section,
+                      const char *const *connect)
+{
+    const char *eq;
+
+    for (; *connect != NULL; connect++) {
+        eq = strchr(*connect, '=');
+        if (eq == NULL || memchr(*connect, ':', (size_t)(eq - *connect)) == NULL
+            || strchr(eq, ':') == NULL) {
+            capif_conf_complain(conf, section, "connect",
+                                "HOST:PORT=ADDRESS:PORT");
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *capif_connect_of(const char *const *connect, const char *url)
+{
+    const char *host = url + strlen("https://");
+    size_t len = strcspn(host, "/?#");
+    char origin[300];
+
+    snprintf(origin, sizeof(origin), "%.*s%s", (int)len, host,
+             memchr(host, ':', len) != NULL ? "" : ":443");
+    len = strlen(origin);
+    for (; *connect != NULL; connect++)
+        if (strncmp(*connect, origin, len) == 0 && (*connect)[len] == '=')
+            return *connect + len + 1;
+    return NULL;
+}

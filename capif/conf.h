@@ -70,4 +70,13 @@ void capif_conf_complain(const struct capif_conf *conf, const char *section,
 /* Is text one of the NULL-terminated list? */
 bool capif_list_has(const char *const *list, const char *text);
 
+/*
+ * A list named `connect`: where to connect instead of what DNS says,
+ * HOST:PORT=ADDRESS:PORT.  Complains; and the ADDRESS:PORT for an https URL,
+ * or NULL.
+ */
+bool capif_connect_ok(const struct capif_conf *conf, const char *section,
+                      const char *const *connect);
+const char *capif_connect_of(const char *const *connect, const char *url);
+
 #endif

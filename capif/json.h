@@ -80,6 +80,11 @@ bool capif_array_has(const json_t *array, const char *text);
 /* Both are there, and the same. */
 bool capif_same(const char *a, const char *b);
 
+/* An address of AF_INET or AF_INET6: how many octets; 0: it is none. */
+size_t capif_address(const char *text, int family, unsigned char out[16]);
+/* Is it in one of the ranges (Ipv4AddressRange of TS 29.510, 29.122)? */
+bool capif_within(const json_t *ranges, int family, const char *text);
+
 /*
  * A new document: target as a JSON merge patch (RFC 7396) would have it.
  * Both stay as they are; target may be NULL.  NULL: out of memory.

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * URIs that others want to be called at (RFC 3986, RFC 9110 4.2.2).
+ * URIs that others want to be called at (RFC 3986, RFC 9110 4.2.2), and IP
+ * addresses.
  */
 #include "json.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,4 +69,34 @@ const char *capif_get_https(const struct capif_at *at, const char *name,
     }
     capif_complain(&sub, why);
     return NULL;
+}
+
+size_t capif_address(const char *text, int family, unsigned char out[16])
+{
+    memset(out, 0, 16);
+    if (text == NULL || inet_pton(family, text, out) != 1)
+        return 0;
+    return family == AF_INET ? 4 : 16;
+}
+
+bool capif_within(const json_t *ranges, int family, const char *text)
+{
+    unsigned char ue[16], start[16], end[16];
+    const json_t *range;
+    size_t i;
+
+    if (capif_address(text, family, ue) == 0)
+        return false;
+    json_array_foreach(ranges, i, range)
+    {
+        const char *from = json_string_value(json_object_get(range, "start"));
+        const char *to = json_string_value(json_object_get(range, "end"));
+
+        if (capif_address(from, family, start) > 0
+            && capif_address(to, family, end) > 0
+            && memcmp(start, ue, sizeof(ue)) <= 0
+            && memcmp(ue, end, sizeof(ue)) <= 0)
+            return true;
+    }
+    return false;
 }

@@ -233,22 +233,6 @@ static bool load_partner(struct ccf *ccf, const char *section)
            && anchors_add(ccf, p->ca_certs);
 }
 
-static bool connect_ok(const struct ccf *ccf)
-{
-    const char *eq;
-
-    for (const char *const *p = ccf->connect; *p != NULL; p++) {
-        eq = strchr(*p, '=');
-        if (eq == NULL || memchr(*p, ':', (size_t)(eq - *p)) == NULL
-            || strchr(eq, ':') == NULL) {
-            capif_conf_complain(ccf->conf, "ccf", "connect",
-                                "HOST:PORT=ADDRESS:PORT");
-            return false;
-        }
-    }
-    return true;
-}
-
 /* What the sockets, threads and store that there are depend on. */
 static bool stays(const struct ccf *ccf, const struct ccf *was)
 {
@@ -317,9 +301,10 @@ static bool load(struct ccf *ccf, const char *path, const struct ccf *was)
     ccf->conf = was == NULL ? capif_conf_open(path) : capif_conf_reopen(path);
     if (ccf->conf == NULL
         || !capif_conf_read(ccf->conf, "ccf", ccf_options, ccf)
-        || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url) || !connect_ok(ccf)
-        || !lists_ok(ccf) || (was != NULL && !stays(ccf, was))
-        || !ccf_keys_load(ccf) || (ccf->anchors = sk_X509_new_null()) == NULL
+        || !ids_ok(ccf, "ccf", ccf->ccf_id, ccf->url)
+        || !capif_connect_ok(ccf->conf, "ccf", ccf->connect) || !lists_ok(ccf)
+        || (was != NULL && !stays(ccf, was)) || !ccf_keys_load(ccf)
+        || (ccf->anchors = sk_X509_new_null()) == NULL
         || !anchors_add(ccf, ccf->ca_certs))
         return false;
     sections = capif_conf_sections(ccf->conf, "partner ");

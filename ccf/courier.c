@@ -157,22 +157,6 @@ static void on_answer(const struct capif_answer *a, void *arg)
         lane_leave(lane);
 }
 
-/* Where to connect instead of what DNS says: HOST:PORT=ADDRESS:PORT. */
-static const char *address_of(const struct ccf *ccf, const char *url)
-{
-    const char *host = url + strlen("https://");
-    size_t len = strcspn(host, "/?#");
-    char origin[CAPIF_CCF_ID_MAX + 8];
-
-    snprintf(origin, sizeof(origin), "%.*s%s", (int)len, host,
-             memchr(host, ':', len) != NULL ? "" : ":443");
-    len = strlen(origin);
-    for (const char *const *p = ccf->connect; *p != NULL; p++)
-        if (strncmp(*p, origin, len) == 0 && (*p)[len] == '=')
-            return *p + len + 1;
-    return NULL;
-}
-
 static bool send_row(struct lane *lane)
 {
     const struct ccf *ccf = lane->c->w->ccf;
@@ -183,8 +167,8 @@ static bool send_row(struct lane *lane)
     const struct capif_call call = {
         .method = row->method,
         .url = row->url,
-        .address =
-            partner != NULL ? partner->address : address_of(ccf, row->url),
+        .address = partner != NULL ? partner->address
+                                   : capif_connect_of(ccf->connect, row->url),
         .cred = &ccf->cred,
         .ca_file = partner != NULL                          ? partner->ca
                    : strcmp(row->trust, CCF_TRUST_OWN) == 0 ? ccf->ca_file

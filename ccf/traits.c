@@ -160,21 +160,13 @@ bool ccf_kpis_suit(const json_t *has, const json_t *wanted)
 
 /* ---- which UEs it is for ---- */
 
-static size_t address(const char *text, int family, unsigned char out[16])
-{
-    memset(out, 0, 16);
-    if (text == NULL || inet_pton(family, text, out) != 1)
-        return 0;
-    return family == AF_INET ? 4 : 16;
-}
-
 static const char *address_get(const struct capif_at *at, const char *name,
                                int family, bool required)
 {
     const char *text = capif_get_str(at, name, required, 45);
     unsigned char raw[16];
 
-    if (text != NULL && address(text, family, raw) == 0) {
+    if (text != NULL && capif_address(text, family, raw) == 0) {
         struct capif_at sub = *at;
 
         snprintf(sub.path, sizeof(sub.path), "%.100s/%s", at->path, name);
@@ -198,8 +190,8 @@ void ccf_ranges_check(const struct capif_at *at, const char *name, int family,
 
         if (start == NULL || end == NULL)
             continue;
-        (void)address(start, family, a);
-        (void)address(end, family, b);
+        (void)capif_address(start, family, a);
+        (void)capif_address(end, family, b);
         if (memcmp(a, b, sizeof(a)) > 0)
             capif_complain(&range, "start is after end");
     }
@@ -224,34 +216,13 @@ void ccf_ue_check(const struct capif_at *at)
         capif_complain(at, "needs one of ipv4Addr, ipv6Addr");
 }
 
-static bool within(const json_t *ranges, int family, const char *text)
-{
-    unsigned char ue[16], start[16], end[16];
-    const json_t *range;
-    size_t i;
-
-    if (address(text, family, ue) == 0)
-        return false;
-    json_array_foreach(ranges, i, range)
-    {
-        const char *from = json_string_value(json_object_get(range, "start"));
-        const char *to = json_string_value(json_object_get(range, "end"));
-
-        if (address(from, family, start) > 0 && address(to, family, end) > 0
-            && memcmp(start, ue, sizeof(ue)) <= 0
-            && memcmp(ue, end, sizeof(ue)) <= 0)
-            return true;
-    }
-    return false;
-}
-
 bool ccf_ue_suits(const json_t *range, const json_t *ue)
 {
     const char *v4 = json_string_value(json_object_get(ue, "ipv4Addr"));
     const char *v6 = json_string_value(json_object_get(ue, "ipv6Addr"));
 
-    return v4 != NULL
-               ? within(json_object_get(range, "ueIpv4AddrRanges"), AF_INET, v4)
-               : within(json_object_get(range, "ueIpv6AddrRanges"), AF_INET6,
-                        v6);
+    return v4 != NULL ? capif_within(json_object_get(range, "ueIpv4AddrRanges"),
+                                     AF_INET, v4)
+                      : capif_within(json_object_get(range, "ueIpv6AddrRanges"),
+                                     AF_INET6, v6);
 }
