@@ -340,6 +340,7 @@ struct aef_info_api {
     char method[16];
     struct aef_policy policy;
     char *envelope;       /* of a PSK; or NULL */
+    char thumbprint[44];  /* of the invoker's one good certificate; or "" */
     time_t revoked_until; /* no token of then or earlier is good */
 };
 
@@ -459,9 +460,12 @@ bool aef_token_claimant(const struct capif_jws *jws, const char **ccf_id,
 bool aef_key_known(const struct capif_jws *jws, const json_t *issuers);
 /* By a key that issuers has for the CCF that claims to have signed? */
 bool aef_signature_holds(const struct capif_jws *jws, const json_t *issuers);
-/* The peer's certificate is the invoker's, under its own anchors. */
+/*
+ * The peer's certificate is the invoker's, under its own anchors, and, where
+ * its CCF says so for the API, the one that was neither replaced nor revoked.
+ */
 bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
-                        const struct aef_info *info);
+                        const struct aef_info *info, const char *api_name);
 
 struct aef_call {
     const char *ccf_id; /* of this AEF */

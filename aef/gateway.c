@@ -153,7 +153,8 @@ static bool authenticated(const struct claim *p, SSL *ssl,
         if (call.proved)
             return true;
         if (call.cert == NULL || !info->known
-            || !aef_certificate_is(call.cert, call.untrusted, info))
+            || !aef_certificate_is(call.cert, call.untrusted, info,
+                                   call.api_name))
             return false;
         aef_peer_prove(ssl, p->hash, NULL, info);
         return true;

@@ -114,15 +114,21 @@ static time_t read_revoked(const struct capif_at *at)
     return until;
 }
 
-/* Of a PSK that is over, there is none. */
-static void read_envelope(struct aef_info_api *api, const struct capif_at *at)
+/* Of a PSK that is over, there is no envelope. */
+static void read_authn(struct aef_info_api *api, const struct capif_at *at)
 {
-    json_t *doc = string_doc(at, "authenticationInfo");
+    const bool has = json_object_get(at->v, "authenticationInfo") != NULL;
+    json_t *doc = has || strcmp(api->method, "PSK") == 0
+                      ? string_doc(at, "authenticationInfo")
+                      : NULL;
     struct capif_at root = capif_at_root(doc, at->reader);
+    const char *thumbprint = capif_get_str(&root, "x5t#S256", false, 43);
     const char *text =
         capif_get_str(&root, "pskEnvelope", false, CAPIF_JWS_MAX);
 
-    if (text != NULL)
+    if (thumbprint != NULL)
+        strcpy(api->thumbprint, thumbprint);
+    if (text != NULL && strcmp(api->method, "PSK") == 0)
         api->envelope = strdup(text);
     json_decref(doc);
 }
@@ -150,8 +156,7 @@ static void read_entry(struct aef_info *info, const char *aef_id,
     strcpy(api->api_name, name);
     strcpy(api->method, method);
     api->revoked_until = read_revoked(at);
-    if (strcmp(method, "PSK") == 0)
-        read_envelope(api, at);
+    read_authn(api, at);
     if (info->n_apis++ == 0) { /* the same in every entry */
         read_anchors(info, at);
         read_issuers(info, at);

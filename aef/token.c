@@ -98,13 +98,18 @@ static bool signed_ok(const struct capif_jws *jws, const struct aef_info *info,
 }
 
 bool aef_certificate_is(X509 *cert, STACK_OF(X509) * untrusted,
-                        const struct aef_info *info)
+                        const struct aef_info *info, const char *api_name)
 {
+    const struct aef_info_api *api = aef_info_of(info, api_name);
     struct capif_identity who;
+    char thumbprint[44];
 
     return capif_cert_identity(cert, &who) && who.role == CAPIF_INVOKER
            && capif_same(who.ccf_id, info->ccf_id)
            && capif_same(who.id, info->invoker_id)
+           && (api == NULL || api->thumbprint[0] == '\0'
+               || (capif_cert_thumbprint(cert, thumbprint)
+                   && strcmp(thumbprint, api->thumbprint) == 0))
            && capif_cert_verify(cert, untrusted, info->anchors);
 }
 
@@ -121,7 +126,7 @@ static bool certificate_ok(const struct capif_jws *jws,
     if (call->cert == NULL)
         return !info->mutual
                || refuse(no, "the invoker's certificate is needed");
-    if (!aef_certificate_is(call->cert, call->untrusted, info))
+    if (!aef_certificate_is(call->cert, call->untrusted, info, call->api_name))
         return refuse(no, "the certificate is not the token's invoker's");
     if (cnf != NULL
         && (!capif_cert_thumbprint(call->cert, thumbprint)

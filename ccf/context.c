@@ -21,8 +21,9 @@ struct lookup {
     const struct ccf_partner *partner; /* the invoker's domain; NULL: ours */
     struct capif_identity invoker;
     char aef_id[CAPIF_CCF_ID_MAX + 1];
-    json_t *doc;     /* the context */
-    json_t *entries; /* of the AEF, copies */
+    json_t *doc;         /* the context */
+    json_t *entries;     /* of the AEF, copies */
+    char thumbprint[44]; /* of our own invoker's certificate */
     bool authn, authz;
     const char *method;    /* that the partner is being asked about */
     size_t asked;          /* how many of asked_about[] are done with */
@@ -113,8 +114,12 @@ static json_t *entries_of(const json_t *doc, const char *ccf_id,
     return list;
 }
 
+/*
+ * With what is the entry's: its PSK's envelope, its invoker's certificate, if
+ * they are known.
+ */
 static void set_authn(const struct lookup *l, json_t *entry,
-                      const char *envelope)
+                      const char *envelope, const char *thumbprint)
 {
     const struct ccf *ccf = l->w->ccf;
     json_t *info =
@@ -125,6 +130,8 @@ static void set_authn(const struct lookup *l, json_t *entry,
 
     if (envelope != NULL)
         json_object_set_new(info, "pskEnvelope", json_string(envelope));
+    if (thumbprint != NULL && thumbprint[0] != '\0')
+        json_object_set_new(info, "x5t#S256", json_string(thumbprint));
     json_object_set_new(entry, "authenticationInfo", as_string(info));
 }
 
@@ -197,7 +204,7 @@ static void complete_own(struct lookup *l,
             return;
         }
         if (l->authn)
-            set_authn(l, entry, envelope);
+            set_authn(l, entry, envelope, l->thumbprint);
         if (l->authz)
             set_authz(l, entry);
         free(envelope);
@@ -232,29 +239,30 @@ static bool next_to_ask(struct lookup *l)
     return l->method != NULL;
 }
 
-/* The envelope that the partner's answer has for an API; owned, or NULL. */
-static char *envelope_of(const struct capif_at *list, const char *api_id)
+/* What the partner's answer has for an API; owned, or NULL. */
+static json_t *info_of(const struct capif_at *list, const char *api_id)
 {
-    char *envelope = NULL;
+    json_t *info = NULL;
 
     for (size_t i = 0; i < json_array_size(list->v); i++) {
-        struct capif_at item = capif_at_item(list, i), root;
+        struct capif_at item = capif_at_item(list, i);
         const char *id = capif_get_str(&item, "apiId", true, CAPIF_ID_MAX);
         const char *text =
             capif_get_str(&item, "authenticationInfo", true, 65536);
-        const char *found;
-        json_t *info;
 
-        if (id == NULL || text == NULL || strcmp(id, api_id) != 0)
-            continue;
-        info = capif_json_parse(text, strlen(text), list->reader);
-        root = capif_at_root(info, list->reader);
-        found = capif_get_str(&root, "pskEnvelope", false, ENVELOPE_MAX);
-        if (found != NULL && envelope == NULL)
-            envelope = strdup(found);
-        json_decref(info);
+        if (id != NULL && text != NULL && strcmp(id, api_id) == 0
+            && info == NULL)
+            info = capif_json_parse(text, strlen(text), list->reader);
     }
-    return envelope;
+    return info;
+}
+
+/* A member of that, if it is no longer than it may be. */
+static const char *short_str(const json_t *info, const char *name, size_t max)
+{
+    const char *text = capif_str(info, name);
+
+    return text != NULL && strlen(text) <= max ? text : NULL;
 }
 
 /* Does the partner's answer still have an entry for an API? */
@@ -276,8 +284,7 @@ static bool confirmed(const struct capif_at *list, const char *api_id)
  */
 static void keep_confirmed(struct lookup *l, const struct capif_at *list)
 {
-    json_t *entry;
-    char *envelope;
+    json_t *entry, *info;
 
     for (size_t i = json_array_size(l->entries); i-- > 0;) {
         entry = json_array_get(l->entries, i);
@@ -289,9 +296,12 @@ static void keep_confirmed(struct lookup *l, const struct capif_at *list)
             json_array_remove(l->entries, i);
             continue;
         }
-        envelope = is_psk(entry) ? envelope_of(list, api_id) : NULL;
-        set_authn(l, entry, envelope);
-        free(envelope);
+        info = info_of(list, api_id);
+        set_authn(l, entry,
+                  is_psk(entry) ? short_str(info, "pskEnvelope", ENVELOPE_MAX)
+                                : NULL,
+                  short_str(info, "x5t#S256", sizeof(l->thumbprint) - 1));
+        json_decref(info);
     }
 }
 
@@ -304,7 +314,7 @@ static void conclude_foreign(struct lookup *l)
     json_array_foreach(l->entries, i, entry)
     {
         if (json_object_get(entry, "authenticationInfo") == NULL)
-            set_authn(l, entry, NULL);
+            set_authn(l, entry, NULL, NULL);
         if (l->authz)
             set_authz(l, entry);
     }
@@ -385,6 +395,25 @@ static void keep_for(json_t *entries, const char *method)
             json_array_remove(entries, i);
 }
 
+/*
+ * Of our own invoker, which certificate it has to come with; without one,
+ * because that was revoked, it is as good as unknown.
+ */
+static enum ccf_store_status find_certificate(struct lookup *l)
+{
+    struct ccf_member member;
+    enum ccf_store_status st;
+
+    if (l->partner != NULL)
+        return CCF_STORE_OK;
+    st = ccf_store_member(l->w->store, &l->invoker, &member);
+    if (st == CCF_STORE_OK && member.thumbprint[0] == '\0')
+        st = CCF_STORE_NOT_FOUND;
+    if (st == CCF_STORE_OK)
+        strcpy(l->thumbprint, member.thumbprint);
+    return st;
+}
+
 void ccf_get_context(struct capif_req *req, void *app)
 {
     struct ccf_worker *w = app;
@@ -424,7 +453,9 @@ void ccf_get_context(struct capif_req *req, void *app)
     snprintf(l->aef_id, sizeof(l->aef_id), "%s", aef_id);
     l->authn = flag(req, "authenticationInfo");
     l->authz = flag(req, "authorizationInfo");
-    st = ccf_store_context_get(w->store, src, l->invoker.id, &l->doc);
+    st = find_certificate(l);
+    if (st == CCF_STORE_OK)
+        st = ccf_store_context_get(w->store, src, l->invoker.id, &l->doc);
     l->entries = entries_of(
         l->doc, asker != NULL ? asker->ccf_id : w->ccf->ccf_id, l->aef_id);
     if (asker != NULL)

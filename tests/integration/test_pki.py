@@ -2,13 +2,17 @@
 """Security method 2 across the domains: mutual TLS under the other domain's
 root (design 10, OQ-17)."""
 
+import copy
+import hashlib
 import json
+import sqlite3
 import ssl
 import time
 
 import domains
 import psk as P
 from domains import API, PATH, run
+from owners import patch
 from test_authorization import certificate
 
 
@@ -29,6 +33,16 @@ class Base(P.Case):
         self.assertEqual(a.status, 201, a)
         return who
 
+    def is_of_record(self, who, crt):
+        """As if CCF-A had certified him with this one last."""
+        pem = domains.read(crt)
+        der = ssl.PEM_cert_to_DER_cert(pem[pem.index('-----BEGIN'):])
+        with sqlite3.connect(d.dir + '/ccf-a/store.db') as db:
+            done = db.execute(
+                'UPDATE member SET thumbprint = ? WHERE id = ?',
+                (domains.b64(hashlib.sha256(der).digest()), who.id))
+            self.assertEqual(done.rowcount, 1)
+
     def san(self, who):
         return 'URI:urn:capif:%s:invoker:%s' % (d.a.id, who.id)
 
@@ -40,8 +54,9 @@ class Kept(Base):
         who = self.pki()
         soon = [time.strftime('%Y%m%d%H%M%SZ', time.gmtime(time.time() + t))
                 for t in (-60, 4)]
-        conn = domains.Https(d.aef_name, d.service, d.b.ca,
-                             certificate(d.a, self.san(who), *soon))
+        short = certificate(d.a, self.san(who), *soon)
+        self.is_of_record(who, short.crt)
+        conn = domains.Https(d.aef_name, d.service, d.b.ca, short)
         for wait, status in ((0, 200), (0, 200), (5, 401)):
             time.sleep(wait)  # in real time
             conn.request('GET', PATH)
@@ -92,8 +107,44 @@ class Pki(Base):
                 ccf.ca, '-CAkey', 'pkcs11:object=ca;type=private', '-days',
                 '2', '-extfile', base + '.ext', '-out', base + '.crt',
                 env=ccf.env())
+            self.is_of_record(who, base + '.crt')
+            time.sleep(2)  # until the AEF asks again
             a = d.call(None, (base + '.crt', key))
             self.assertEqual(a.status, status, a)
+
+    def test_certificate_that_was_replaced(self):
+        who = self.pki()
+        old = copy.copy(who)
+        self.assertEqual(who.call(None).status, 200)
+        key = domains.make_key(who.dir + '/new.pem')
+        a = patch(who, '/api-invoker-management/v1/onboardedInvokers/'
+                  + who.onboarding, {'onboardingInformation': {
+                      'apiInvokerPublicKey': domains.make_csr(key)}})
+        self.assertEqual(a.status, 200, a)
+        who.key, who.crt = key, domains.write(
+            who.dir + '/new.crt',
+            a.json()['onboardingInformation']['apiInvokerCertificate'])
+        self.gone(old)
+        self.assertEqual(who.call(None).status, 200)
+
+    def test_certificate_that_the_operator_revoked(self):
+        """Of domain A; and of domain B, which is the AEF's own."""
+        for ccf in d.a, d.b:
+            with self.subTest(ccf=ccf.name):
+                lost, other = ccf.onboard(), ccf.onboard()
+                for who in lost, other:
+                    a = who.put(who.wish(who.discover()[API],
+                                         methods=['PKI']))
+                    self.assertEqual(a.status, 201, a)
+                    self.assertEqual(who.call(None).status, 200)
+                undo = d.reconfigure(
+                    ccf.name, '[ccf]\n',
+                    '[ccf]\nrevoked-certificates = %s\n' % lost.crt)
+                try:
+                    self.gone(lost)
+                    self.assertEqual(other.call(None).status, 200)
+                finally:
+                    undo()
 
     def test_foreign_ca(self):
         who = self.pki()
