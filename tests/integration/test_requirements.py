@@ -156,7 +156,7 @@ class Requirements(unittest.TestCase):
                                                                   one.id))
         with self.assertRaises(DIED):
             d.a.request('GET', one.context, forged)
-        self.assertEqual(d.call(token, forged).status, 401)
+        self.assertEqual(d.call(None, forged).status, 401)
         for port, name, ca in ((d.a.port, d.a.id, d.b.ca),
                                (d.a.port, d.b.id, d.a.ca),
                                (d.service, d.aef_name, d.a.ca),
