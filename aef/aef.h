@@ -62,6 +62,7 @@ struct aef {
     size_t service_port;
     const char *token_check; /* local or introspect */
     size_t workers, info_seconds, body_max;
+    size_t timeout;    /* seconds of silence, of invokers and backends */
     const char *state; /* directory of what is kept over a restart */
     int state_fd;
     const char *store;     /* of counts; NULL: a file in state */

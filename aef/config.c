@@ -49,6 +49,7 @@ static const struct capif_opt aef_options[] = {
     STR("state", state, NULL),
     STR("store", store, ""),
     UINT("report-interval", report_seconds, "2", 1, 3600),
+    UINT("timeout", timeout, "30", 1, 3600),
     UINT("body-max", body_max, "1073741824", 0, 1099511627776),
     { .name = NULL },
 };

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IDLE_SECONDS    30
 #define CONNECTIONS_MAX 4096
 #define TRIM_OCTETS     (4 << 20) /* that the heap may keep free */
 #define TICK_US         500000    /* who was revoked has a second (design 10) */
@@ -60,7 +59,7 @@ static void *worker_start(struct event_base *base, void *app)
         .routes = aef_control_routes,
         .who = aef_control_who,
         .app = w,
-        .idle_seconds = IDLE_SECONDS,
+        .idle_seconds = (int)aef->timeout,
         .max_connections = CONNECTIONS_MAX,
     };
     const struct capif_server_config service = {
@@ -68,7 +67,7 @@ static void *worker_start(struct event_base *base, void *app)
         .tls = aef->service_tls,
         .any = aef_serve,
         .app = w,
-        .idle_seconds = IDLE_SECONDS,
+        .idle_seconds = (int)aef->timeout,
         .max_connections = CONNECTIONS_MAX,
     };
 

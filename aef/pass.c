@@ -12,7 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define SILENCE_MS  30000L
 #define UNSENT_MAX  (256 * 1024)
 #define URL_MAX_LEN 8192
 #define GONE        499 /* the invoker went before there was an answer */
@@ -272,7 +271,7 @@ static void pass_on(struct passage *p)
     struct capif_call call = { .method = capif_req_method(p->req),
                                .url = url,
                                .headers = headers,
-                               .timeout_ms = SILENCE_MS,
+                               .timeout_ms = (long)p->w->aef->timeout * 1000,
                                .stream = &stream,
                                .done = on_done,
                                .arg = p };

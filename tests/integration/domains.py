@@ -20,18 +20,21 @@ import tempfile
 import threading
 import urllib.parse
 
+import sanitizers
 import third as third_domain
 from tap import main
 from wire import (DIED, Answer, ForeignCa, Https, b64, changed, https, jws,
                   jws_hmac, jws_parts, make_csr, make_key, read, run, unb64,
                   write)
 
-__all__ = ['API', 'BUILD', 'DIED', 'FORM', 'PATH', 'SOURCE', 'VS', 'Answer',
-           'Backend', 'Domains', 'ForeignCa', 'Https', 'Invoker', 'Member',
-           'b64', 'changed', 'https', 'jws', 'jws_hmac', 'jws_parts', 'main',
+__all__ = ['API', 'BUILD', 'DAEMONS', 'DIED', 'FORM', 'PATH', 'SOURCE', 'VS',
+           'Answer', 'Backend', 'Domains', 'ForeignCa', 'Https', 'Invoker',
+           'Member', 'b64', 'changed', 'https', 'jws', 'jws_hmac', 'jws_parts', 'main',
            'make_csr', 'make_key', 'read', 'run', 'unb64', 'write']
 
 BUILD = os.environ['BUILD_DIR']
+# Where ccfd and aefd are from: a build with sanitizers, say.
+DAEMONS = os.environ.get('DAEMONS_DIR', BUILD)
 SOURCE = os.environ['SOURCE_DIR']
 API = '3gpp-monitoring-event'
 OPERATIONS = ('GET', 'POST', 'PUT', 'PATCH', 'DELETE')
@@ -249,7 +252,8 @@ class Domains:
         with open(self.top + '/quickstart.log', 'wb') as log:
             done = subprocess.run(
                 [SOURCE + '/tools/quickstart', '--keep', '--dir', self.dir,
-                 '--build', BUILD, '--base-port', str(self.base)],
+                 '--build', BUILD, '--daemons', DAEMONS, '--base-port',
+                 str(self.base)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, timeout=120,
                 check=False)
         if done.returncode != 0:
@@ -266,6 +270,7 @@ class Domains:
             child.wait()
             thread.join()
             child.stderr.close()
+        sanitizers.check(self)
         shutil.rmtree(self.top)
 
     def env(self, name):
@@ -361,16 +366,17 @@ class Domains:
 
     def begin(self, name):
         """As quickstart does; returns when it says event=ready."""
-        token, program, conf, log_file = name, '/ccf/ccfd', name, 'log'
+        token, conf, log_file = name, name, 'log'
+        program = DAEMONS + '/ccf/ccfd'
         if name.startswith('hsmd-'):
-            token, program = name[len('hsmd-'):], '/hsm/capif-hsmd'
+            token, program = name[len('hsmd-'):], BUILD + '/hsm/capif-hsmd'
             conf, log_file = 'hsmd', 'hsmd.log'
         elif name.startswith('aef'):
-            program = '/aef/aefd'
+            program = DAEMONS + '/aef/aefd'
         env = dict(os.environ, SOFTHSM2_CONF='%s/%s/softhsm2.conf'
                    % (self.dir, token))
         child = subprocess.Popen(
-            [BUILD + program, '%s/%s.cnf' % (token, conf)], cwd=self.dir,
+            [program, '%s/%s.cnf' % (token, conf)], cwd=self.dir,
             env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True)
         write('%s/%s.pid' % (self.dir, name), '%d\n' % child.pid)

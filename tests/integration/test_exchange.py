@@ -524,7 +524,7 @@ class PartnerKeys(unittest.TestCase):
         path = d.extra + '/neither.cnf'
         domains.write(path, domains.read(d.b.conf).replace(
             self.jwks_line(), ''))
-        done = subprocess.run([domains.BUILD + '/ccf/ccfd', path],
+        done = subprocess.run([domains.DAEMONS + '/ccf/ccfd', path],
                               env=d.b.env(), stderr=subprocess.PIPE,
                               timeout=20, check=False)
         self.assertEqual(done.returncode, 1)

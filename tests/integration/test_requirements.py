@@ -4,6 +4,7 @@ invoker and CAPIF: the CCF (CAPIF-1e) and the AEF (CAPIF-2e)."""
 
 import socket
 import ssl
+import subprocess
 import threading
 import time
 import unittest
@@ -69,6 +70,13 @@ def ask(conn, path=PATH, text=None, method='GET', body=None):
     headers = {'Authorization': 'Bearer ' + text} if text else {}
     conn.request(method, path, body, headers)
     return domains.Answer(conn.getresponse())
+
+
+def capif(command, *args):
+    return subprocess.run(
+        [domains.BUILD + '/tools/capif', command, '--dir', 'invoker', '--api',
+         API, *args], cwd=d.dir, capture_output=True, text=True, timeout=30,
+        check=False)
 
 
 def by_wire(change=None):
@@ -142,7 +150,13 @@ class Requirements(unittest.TestCase):
         self.assertEqual(back.seen, [])
 
     def test_AR_6_3_2_d_authentication_is_mutual(self):
-        """An invoker sees who CAPIF is, too, by each of the methods."""
+        """CAPIF sees who an invoker is, and an invoker who CAPIF is, by each
+        of the methods."""
+        forged = forged_ca.issue('URI:urn:capif:%s:invoker:%s' % (d.a.id,
+                                                                  one.id))
+        with self.assertRaises(DIED):
+            d.a.request('GET', one.context, forged)
+        self.assertEqual(d.call(None, forged).status, 401)
         for port, name, ca in ((d.a.port, d.a.id, d.b.ca),
                                (d.a.port, d.b.id, d.a.ca),
                                (d.service, d.aef_name, d.a.ca),
@@ -161,6 +175,20 @@ class Requirements(unittest.TestCase):
         self.assertEqual(r.status, 200, r)
         self.assertIn('no peer certificate available', r.tls)
         self.assertIn('Reused, TLSv1.3', r.tls)
+
+    def test_AR_6_3_2_d_the_invoker_of_this_project_looks_too(self):
+        """`capif` talks to nobody whose certificate does not verify."""
+        for name, args in (('ccf-ca.pem', ('discover',)),
+                           ('aef-ca.pem', ('call', PATH[len(API) + 1:]))):
+            self.assertEqual(capif(*args).returncode, 0)
+            path, n = d.dir + '/invoker/' + name, len(back.seen)
+            good = domains.read(path)
+            domains.write(path, domains.read(forged_ca.crt))
+            done = capif(*args)
+            domains.write(path, good)
+            self.assertEqual(done.returncode, 1, done)
+            self.assertIn('certificate', done.stderr)
+            self.assertEqual(len(back.seen), n)
 
     def test_AR_6_3_2_e_every_invocation_is_controlled(self):
         """On one connection, with one token: until it is taken back."""

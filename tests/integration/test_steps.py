@@ -4,7 +4,6 @@
 and its CCF, is watched."""
 
 import json
-import sqlite3
 import time
 import unittest
 import urllib.parse
@@ -12,8 +11,8 @@ import urllib.parse
 import domains
 import psk
 from domains import API, DIED, FORM, VS, jws_parts
-from test_authorization import ccf_certificate, certificate
-from watch import Watch, thumbprint
+from test_authorization import ccf_certificate
+from watch import Watch, change, second_certificate, thumbprint
 
 TOKEN_API = 'token-api'
 LOCAL = 'local-api'
@@ -29,7 +28,7 @@ def setUpModule():
     as_a, as_b = (ccf_certificate(c, c.id) for c in (d.a, d.b))
     to_b = Watch(d.b, as_a, [d.a.ca])
     to_a = Watch(d.a, as_b, [d.b.ca])
-    as_aef = second_certificate()
+    as_aef = second_certificate(d)
     from_aef = Watch(d.b, as_aef, [d.b.ca])
     for name, own, watch in (('ccf-a', d.b, to_b), ('ccf-b', d.a, to_a)):
         d.reconfigure(name, 'address = 127.0.0.1:%d' % own.port,
@@ -44,25 +43,6 @@ def tearDownModule():
     d.stop()
     for watch in to_a, to_b, from_aef:
         watch.stop()
-
-
-def second_certificate():
-    """The AEF's key is in its token: CCF-B takes another one for its own."""
-    now = [time.strftime('%Y%m%d%H%M%SZ', time.gmtime(time.time() + t))
-           for t in (-60, 3600)]
-    m = certificate(d.b, 'URI:urn:capif:%s:aef:aef-b1' % d.b.id, *now)
-    change('ccf-b', "UPDATE member SET thumbprint = ? WHERE id = 'aef-b1'",
-           thumbprint(m.crt))
-    return m
-
-
-def change(ccf, sql, *args):
-    """Change one row behind a CCF's back."""
-    db = sqlite3.connect('%s/%s/store.db' % (d.dir, ccf))
-    with db:
-        n = db.execute(sql, args).rowcount
-    db.close()
-    assert n == 1
 
 
 def clear():
@@ -295,10 +275,10 @@ class Methods_1_and_2_6_24_2_2_1(unittest.TestCase):
                          ['PSK', 'PKI'])
         mine = json.dumps(dict(a.json(), securityInfo=a.json()[
             'securityInfo'][:1]))
-        change('ccf-a', 'UPDATE context SET doc = ? WHERE invoker_id = ?',
+        change(d, 'ccf-a', 'UPDATE context SET doc = ? WHERE invoker_id = ?',
                mine, who.id)
         self.assertEqual(self.granted(who), {'PSK'})
-        change('ccf-a', 'DELETE FROM context WHERE invoker_id = ?', who.id)
+        change(d, 'ccf-a', 'DELETE FROM context WHERE invoker_id = ?', who.id)
         self.assertEqual(self.granted(who), None)
 
     def test_6_24_2_2_1_step_5_what_is_agreed_no_more_is_not_granted(self):

@@ -6,12 +6,14 @@ it on unaltered."""
 import hashlib
 import http.server
 import json
+import sqlite3
 import ssl
 import threading
+import time
 
 import domains
 from domains import b64, run
-from test_authorization import ccf_certificate
+from test_authorization import ccf_certificate, certificate
 
 
 class Seen:
@@ -97,3 +99,22 @@ class Watch:
 def thumbprint(crt):
     return b64(hashlib.sha256(run('openssl', 'x509', '-in', crt, '-outform',
                                   'DER')).digest())
+
+
+def change(d, ccf, sql, *args):
+    """Change one row behind a CCF's back."""
+    db = sqlite3.connect('%s/%s/store.db' % (d.dir, ccf))
+    with db:
+        n = db.execute(sql, args).rowcount
+    db.close()
+    assert n == 1
+
+
+def second_certificate(d):
+    """The AEF's key is in its token: CCF-B takes another one for its own."""
+    now = [time.strftime('%Y%m%d%H%M%SZ', time.gmtime(time.time() + t))
+           for t in (-60, 3600)]
+    m = certificate(d.b, 'URI:urn:capif:%s:aef:aef-b1' % d.b.id, *now)
+    change(d, 'ccf-b', "UPDATE member SET thumbprint = ? WHERE id = 'aef-b1'",
+           thumbprint(m.crt))
+    return m
