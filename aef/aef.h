@@ -95,6 +95,7 @@ struct aef_rate {
 
 struct aef_worker {
     struct aef *aef;
+    struct event_base *base;
     bool background; /* serves nobody */
     struct capif_client *client;
     struct capif_server *control, *service;
@@ -353,6 +354,7 @@ struct aef_info {
     bool known;
     bool mutual; /* OAuth: the invoker must come with its certificate */
     unsigned long long asked; /* aef_denied_count() before the CCF was */
+    unsigned long long nth;   /* in the cache, in order of coming */
     time_t expires;
     struct aef_info_api apis[AEF_APIS_MAX];
     size_t n_apis;
@@ -385,12 +387,27 @@ struct aef_cache *aef_cache_new(void);
 void aef_cache_free(struct aef_cache *cache);
 /*
  * A reference of the caller's own, or NULL.  What was asked before something
- * of that invoker's was revoked is as good as not there.
+ * of that invoker's was revoked is as good as not there, and so is what was
+ * there when aef_cache_count() was `after`.
  */
 struct aef_info *aef_cache_find(const struct aef *aef, const char *ccf_id,
-                                const char *invoker_id);
+                                const char *invoker_id,
+                                unsigned long long after);
+unsigned long long aef_cache_count(struct aef_cache *cache);
 /* Takes a reference; the oldest entry goes if there is no room. */
 void aef_cache_add(struct aef_cache *cache, struct aef_info *info);
+
+/* An invoker whom a worker is asking the CCF about. */
+struct aef_asking {
+    struct aef_asking *next;
+    char ccf_id[CAPIF_CCF_ID_MAX + 1];
+    char invoker_id[CAPIF_ID_MAX + 1];
+};
+
+/* false: another worker is doing so already.  who is the caller's. */
+bool aef_asking_begin(struct aef_cache *cache, struct aef_asking *who);
+/* No matter whether it was begun. */
+void aef_asking_end(struct aef_cache *cache, struct aef_asking *who);
 
 /* Of an unknown invoker. */
 struct aef_info *aef_info_new(const char *ccf_id, const char *invoker_id);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asking the CCF for security information and the policies that go with it.
- * One look-up per invoker at a time and worker; a negative answer is kept for
- * a while, so that invented names cost the CCF little (design 10, OQ-20 and
- * OQ-21).
+ * One look-up per invoker at a time, whoever wants to know; a negative answer
+ * is kept for a while, so that invented names cost the CCF little (design 10,
+ * OQ-20 and OQ-21).
  */
 #include "aef.h"
 
@@ -16,6 +16,7 @@
 #define NEGATIVE_SECONDS 5
 #define HOP_MS           5000L
 #define ANSWER_MAX       (256 * 1024)
+#define LOOK_US          2000 /* for what another worker has asked */
 
 /* Somebody who waits for a look-up. */
 struct waiter {
@@ -27,8 +28,10 @@ struct waiter {
 struct aef_fetch {
     struct aef_fetch *next;
     struct aef_worker *w;
-    char ccf_id[CAPIF_CCF_ID_MAX + 1];
-    char invoker_id[CAPIF_ID_MAX + 1];
+    struct aef_asking who;
+    unsigned long long since; /* aef_cache_count() */
+    time_t begun;
+    struct event *look;       /* NULL: no other worker is asking */
     unsigned long long asked; /* aef_denied_count() when it was sent */
     bool again;
     struct aef_info *info; /* to be completed by policies */
@@ -44,12 +47,15 @@ static void fetch_end(struct aef_fetch *f, const struct aef_info *info)
     while (*p != f)
         p = &(*p)->next;
     *p = f->next;
+    aef_asking_end(f->w->aef->cache, &f->who);
     while ((waiter = f->waiters) != NULL) {
         f->waiters = waiter->next;
         waiter->fn(info, waiter->arg);
         free(waiter);
     }
     aef_info_put(f->info);
+    if (f->look != NULL)
+        event_free(f->look);
     free(f);
 }
 
@@ -94,8 +100,8 @@ static bool policy_send(struct aef_fetch *f);
 /* Something of this invoker's was revoked while the CCF was asked. */
 static bool outdated(const struct aef_fetch *f)
 {
-    return aef_denied_since(f->w->aef->denied, f->ccf_id, f->invoker_id, NULL,
-                            f->asked);
+    return aef_denied_since(f->w->aef->denied, f->who.ccf_id, f->who.invoker_id,
+                            NULL, f->asked);
 }
 
 static void failed(struct aef_fetch *f, const struct capif_answer *a,
@@ -140,7 +146,7 @@ static bool policy_read(struct aef_fetch *f, const struct capif_answer *a)
     const struct capif_at root = capif_at_root(doc, &reader);
     char name[AEF_NAME_MAX + 1];
 
-    aef_policy_name(f->w->aef, f->ccf_id, f->invoker_id, name);
+    aef_policy_name(f->w->aef, f->who.ccf_id, f->who.invoker_id, name);
     aef_policy_read(&root, name, &f->info->apis[f->n_policies].policy);
     json_decref(doc);
     return reader.n == 0;
@@ -167,7 +173,7 @@ static bool policy_send(struct aef_fetch *f)
     const struct aef *aef = f->w->aef;
     char name[AEF_NAME_MAX + 1], path[1024];
 
-    aef_policy_name(aef, f->ccf_id, f->invoker_id, name);
+    aef_policy_name(aef, f->who.ccf_id, f->who.invoker_id, name);
     snprintf(path, sizeof(path),
              "/access-control-policy/v1/accessControlPolicyList/%s?aef-id=%s"
              "&api-invoker-id=%s",
@@ -182,10 +188,10 @@ static void on_answer(const struct capif_answer *a, void *arg)
     struct aef_fetch *f = arg;
 
     if (a->status == 200)
-        f->info = aef_info_parse(f->ccf_id, f->invoker_id, f->w->aef->aef_id,
-                                 a->body, a->body_len);
+        f->info = aef_info_parse(f->who.ccf_id, f->who.invoker_id,
+                                 f->w->aef->aef_id, a->body, a->body_len);
     else if (a->status == 404)
-        f->info = aef_info_new(f->ccf_id, f->invoker_id);
+        f->info = aef_info_new(f->who.ccf_id, f->who.invoker_id);
     if (f->info == NULL)
         failed(f, a, a->error);
     else if (!f->info->known || outdated(f))
@@ -202,24 +208,74 @@ static bool fetch_send(struct aef_fetch *f)
     snprintf(path, sizeof(path),
              "/capif-security/v1/trustedInvokers/%s?authenticationInfo=true"
              "&authorizationInfo=true&vs-src-ccf-id=%s",
-             f->invoker_id, f->ccf_id);
+             f->who.invoker_id, f->who.ccf_id);
     return ask(f, path, on_answer);
 }
 
+/* ---- which worker asks ---- */
+
+static void look_again(struct aef_fetch *f)
+{
+    const struct timeval soon = { 0, LOOK_US };
+
+    event_add(f->look, &soon);
+}
+
+/* Has the other worker got it? */
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct aef_fetch *f = arg;
+    struct aef *aef = f->w->aef;
+    struct aef_info *info =
+        aef_cache_find(aef, f->who.ccf_id, f->who.invoker_id, f->since);
+
+    (void)fd;
+    (void)what;
+    if (info == NULL && time(NULL) <= f->begun + HOP_MS / 1000) {
+        if (!aef_asking_begin(aef->cache, &f->who))
+            look_again(f);
+        else if (!fetch_send(f))
+            fetch_end(f, NULL);
+        return;
+    }
+    fetch_end(f, info);
+    aef_info_put(info);
+}
+
+/* since is from before it was looked for in the cache. */
 static struct aef_fetch *fetch_start(struct aef_worker *w, const char *ccf_id,
-                                     const char *invoker_id)
+                                     const char *invoker_id,
+                                     unsigned long long since)
 {
     struct aef_fetch *f = calloc(1, sizeof(*f));
+    struct aef_info *info = NULL;
+    bool ok;
 
     if (f == NULL)
         return NULL;
     f->w = w;
-    snprintf(f->ccf_id, sizeof(f->ccf_id), "%s", ccf_id);
-    snprintf(f->invoker_id, sizeof(f->invoker_id), "%s", invoker_id);
-    if (!fetch_send(f)) {
+    f->since = since;
+    f->begun = time(NULL);
+    snprintf(f->who.ccf_id, sizeof(f->who.ccf_id), "%s", ccf_id);
+    snprintf(f->who.invoker_id, sizeof(f->who.invoker_id), "%s", invoker_id);
+    ok = aef_asking_begin(w->aef->cache, &f->who);
+    if (ok) /* another worker may just have ended */
+        info = aef_cache_find(w->aef, ccf_id, invoker_id, since);
+    if (ok && info == NULL) {
+        ok = fetch_send(f);
+    } else {
+        aef_asking_end(w->aef->cache, &f->who);
+        aef_info_put(info);
+        f->look = evtimer_new(w->base, on_look, f);
+        ok = f->look != NULL;
+    }
+    if (!ok) {
+        aef_asking_end(w->aef->cache, &f->who);
         free(f);
         return NULL;
     }
+    if (f->look != NULL)
+        look_again(f);
     f->next = w->fetches;
     w->fetches = f;
     return f;
@@ -229,7 +285,8 @@ void aef_info_get(struct aef_worker *w, const char *ccf_id,
                   const char *invoker_id, bool refresh, aef_info_fn *fn,
                   void *arg)
 {
-    struct aef_info *info = aef_cache_find(w->aef, ccf_id, invoker_id);
+    const unsigned long long since = aef_cache_count(w->aef->cache);
+    struct aef_info *info = aef_cache_find(w->aef, ccf_id, invoker_id, 0);
     struct waiter *waiter = NULL;
     struct aef_fetch *f;
 
@@ -240,12 +297,13 @@ void aef_info_get(struct aef_worker *w, const char *ccf_id,
     }
     aef_info_put(info);
     for (f = w->fetches; f != NULL; f = f->next)
-        if (strcmp(f->invoker_id, invoker_id) == 0
-            && strcmp(f->ccf_id, ccf_id) == 0)
+        if (strcmp(f->who.invoker_id, invoker_id) == 0
+            && strcmp(f->who.ccf_id, ccf_id) == 0)
             break;
     waiter = calloc(1, sizeof(*waiter));
     if (waiter == NULL
-        || (f == NULL && (f = fetch_start(w, ccf_id, invoker_id)) == NULL)) {
+        || (f == NULL
+            && (f = fetch_start(w, ccf_id, invoker_id, since)) == NULL)) {
         free(waiter);
         fn(NULL, arg);
         return;

@@ -15,8 +15,11 @@
 
 struct aef_cache {
     pthread_mutex_t lock;
-    struct aef_info *slots[CACHE_MAX]; /* guarded by lock, like next */
+    /* all guarded by lock */
+    struct aef_info *slots[CACHE_MAX];
     size_t next;
+    unsigned long long added;
+    struct aef_asking *asking; /* who is being asked about */
 };
 
 struct aef_info *aef_info_hold(const struct aef_info *info)
@@ -243,16 +246,16 @@ static struct aef_info **slot_locked(struct aef_cache *cache,
 }
 
 struct aef_info *aef_cache_find(const struct aef *aef, const char *ccf_id,
-                                const char *invoker_id)
+                                const char *invoker_id,
+                                unsigned long long after)
 {
     struct aef_cache *cache = aef->cache;
     struct aef_info **slot, *info = NULL;
 
     pthread_mutex_lock(&cache->lock);
     slot = slot_locked(cache, ccf_id, invoker_id);
-    if (slot != NULL && (*slot)->expires > time(NULL)) {
+    if (slot != NULL && (*slot)->nth > after && (*slot)->expires > time(NULL))
         info = aef_info_hold(*slot);
-    }
     pthread_mutex_unlock(&cache->lock);
     if (info != NULL
         && aef_denied_since(aef->denied, ccf_id, invoker_id, NULL,
@@ -275,7 +278,47 @@ void aef_cache_add(struct aef_cache *cache, struct aef_info *info)
         cache->next = (cache->next + 1) % CACHE_MAX;
     }
     old = *slot;
+    info->nth = ++cache->added;
     *slot = info;
     pthread_mutex_unlock(&cache->lock);
     aef_info_put(old);
+}
+
+unsigned long long aef_cache_count(struct aef_cache *cache)
+{
+    unsigned long long n;
+
+    pthread_mutex_lock(&cache->lock);
+    n = cache->added;
+    pthread_mutex_unlock(&cache->lock);
+    return n;
+}
+
+bool aef_asking_begin(struct aef_cache *cache, struct aef_asking *who)
+{
+    const struct aef_asking *other;
+
+    pthread_mutex_lock(&cache->lock);
+    for (other = cache->asking; other != NULL; other = other->next)
+        if (strcmp(other->invoker_id, who->invoker_id) == 0
+            && strcmp(other->ccf_id, who->ccf_id) == 0)
+            break;
+    if (other == NULL) {
+        who->next = cache->asking;
+        cache->asking = who;
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return other == NULL;
+}
+
+void aef_asking_end(struct aef_cache *cache, struct aef_asking *who)
+{
+    struct aef_asking **p = &cache->asking;
+
+    pthread_mutex_lock(&cache->lock);
+    while (*p != NULL && *p != who)
+        p = &(*p)->next;
+    if (*p != NULL)
+        *p = who->next;
+    pthread_mutex_unlock(&cache->lock);
 }

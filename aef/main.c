@@ -74,6 +74,7 @@ static void *worker_start(struct event_base *base, void *app)
     if (w == NULL)
         return NULL;
     w->aef = aef;
+    w->base = base;
     if ((w->client = capif_client_new(base)) == NULL
         || (w->control = capif_server_new(base, &control)) == NULL
         || (w->service = capif_server_new(base, &service)) == NULL
@@ -96,6 +97,7 @@ static void *background_start(struct event_base *base, void *app)
     if (w == NULL)
         return NULL;
     w->aef = aef;
+    w->base = base;
     w->background = true;
     if (!aef_counter_serve(aef->counter, base)
         || (w->client = capif_client_new(base)) == NULL

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What invokers that nobody knows cost the CCF of the AEF: a look-up each,
-however many connections they open; whoever comes while it is under way, in
-another worker, may cost one for that worker."""
+however many connections they open, to whichever worker."""
 
 import threading
 import unittest
@@ -11,7 +10,6 @@ import psk as P
 from domains import jws_parts
 from watch import Watch, second_certificate
 
-WORKERS = 4
 CONNECTIONS = 40
 
 
@@ -73,12 +71,9 @@ class Unknown(unittest.TestCase):
         self.assertEqual(self.asked(), 1)
 
     def many(self, fn, status):
-        self.assertEqual(self.at_once(fn), [status] * CONNECTIONS)
-        self.assertGreaterEqual(self.asked(), 1)
-        self.assertLessEqual(self.asked(), WORKERS)
-        n_asked = self.asked()
-        self.assertEqual(self.at_once(fn), [status] * CONNECTIONS)
-        self.assertEqual(self.asked(), n_asked)
+        for _ in range(2):
+            self.assertEqual(self.at_once(fn), [status] * CONNECTIONS)
+            self.assertEqual(self.asked(), 1)
 
     def by_certificate(self):
         return d.call(None, self.who).status

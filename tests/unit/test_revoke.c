@@ -102,7 +102,9 @@ static int setup(void **state)
                         .denied = aef_denied_new(),
                         .psks = aef_psks_new(),
                         .verdicts = aef_verdicts_new() };
-    worker = (struct aef_worker){ .aef = &aef, .client = net.client };
+    worker = (struct aef_worker){ .aef = &aef,
+                                  .base = net.base,
+                                  .client = net.client };
     n_asked = n_policies = 0;
     for (size_t i = 0; i < N_OF(policy_status); i++)
         policy_status[i] = 404;
