@@ -16,9 +16,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LOOK_MS     250 /* for new files */
+#define FOUND_MAX   64
 #define CALL_MS     10000L
 #define ANSWER_MAX  (2 * 1024 * 1024)
 #define BACKOFF_MAX 30000 /* ms */
@@ -42,9 +44,11 @@ struct aef_reporter {
     struct aef *aef;
     struct capif_client *client;
     struct event *timer;
-    char file[NAME_MAX + 1];   /* that is being reported; "": none */
-    char synced[NAME_MAX + 1]; /* this and all before survive the system */
-    struct batch *batches;     /* of file */
+    char file[NAME_MAX + 1];     /* that is being reported; "": none */
+    char (*found)[NAME_MAX + 1]; /* files to come, FOUND_MAX at most */
+    size_t n_found, at;          /* at: the next one */
+    time_t looked;               /* for them; all from before are on the disk */
+    struct batch *batches;       /* of file */
     struct batch *sending;
     bool refused;         /* one of them was */
     struct timespec sent; /* the last one */
@@ -247,6 +251,7 @@ static void on_answer(const struct capif_answer *a, void *arg)
     if (r->backoff > BACKOFF_MAX)
         r->backoff = BACKOFF_MAX;
     drop_file(r); /* to be read again */
+    r->at = r->n_found = 0;
     go_on_in(r, r->backoff);
 }
 
@@ -295,57 +300,75 @@ static void send_next(struct aef_reporter *r)
 
 /* ---- the directory ---- */
 
-static void sync_file(struct aef_reporter *r, const char *name)
+/* A file that has got its name since, or may have, goes to the disk. */
+static bool sync_new(const struct aef_reporter *r, const char *name)
 {
-    int fd = open_in(r, name, O_RDONLY);
+    struct stat st;
+    int fd;
 
-    if (fd >= 0) {
-        (void)fdatasync(fd);
-        close(fd);
-    }
+    if (fstatat(r->aef->state_fd, name, &st, 0) != 0
+        || st.st_ctime + 1 < r->looked || (fd = open_in(r, name, O_RDONLY)) < 0)
+        return false;
+    (void)fdatasync(fd);
+    close(fd);
+    return true;
 }
 
-/* The oldest file; those that are new go to the disk. */
-static bool oldest(struct aef_reporter *r, char out[NAME_MAX + 1])
+/* Keep it, if it is among the oldest. */
+static void add_found(struct aef_reporter *r, const char *name)
 {
-    char last[NAME_MAX + 1];
+    size_t i = r->n_found;
+
+    while (i > 0 && strcmp(name, r->found[i - 1]) < 0)
+        i--;
+    if (i == FOUND_MAX)
+        return;
+    if (r->n_found < FOUND_MAX)
+        r->n_found++;
+    memmove(&r->found[i + 1], &r->found[i],
+            (r->n_found - i - 1) * sizeof(*r->found));
+    snprintf(r->found[i], sizeof(*r->found), "%s", name);
+}
+
+static void look(struct aef_reporter *r)
+{
+    const time_t now = time(NULL);
     const struct dirent *e;
     int fd = open_in(r, ".", O_RDONLY | O_DIRECTORY);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     bool fresh = false;
 
-    out[0] = '\0';
-    strcpy(last, r->synced);
+    r->n_found = r->at = 0;
     while (d != NULL && (e = readdir(d)) != NULL) {
         if (!is_log(e->d_name))
             continue;
-        if (strcmp(e->d_name, r->synced) > 0) {
-            sync_file(r, e->d_name);
-            fresh = true;
-        }
-        if (strcmp(e->d_name, last) > 0)
-            strcpy(last, e->d_name);
-        if (out[0] == '\0' || strcmp(e->d_name, out) < 0)
-            strcpy(out, e->d_name);
+        fresh |= sync_new(r, e->d_name);
+        add_found(r, e->d_name);
     }
     if (fresh)
         (void)fsync(fd);
-    strcpy(r->synced, last);
+    r->looked = now;
     if (d != NULL)
         closedir(d);
     else if (fd >= 0)
         close(fd);
-    return out[0] != '\0';
+}
+
+/* The next file, and its batches; false: there is none that can be read. */
+static bool next_file(struct aef_reporter *r)
+{
+    if (r->at == r->n_found)
+        look(r);
+    return r->at < r->n_found && read_file(r, r->found[r->at++]);
 }
 
 static void go_on(evutil_socket_t fd, short what, void *arg)
 {
     struct aef_reporter *r = arg;
-    char name[NAME_MAX + 1];
 
     (void)fd;
     (void)what;
-    if (r->file[0] != '\0' || (oldest(r, name) && read_file(r, name)))
+    if (r->file[0] != '\0' || next_file(r))
         send_next(r);
     else
         go_on_in(r, LOOK_MS);
@@ -360,7 +383,8 @@ struct aef_reporter *aef_reporter_new(struct aef *aef, struct event_base *base,
         return NULL;
     r->aef = aef;
     r->client = client;
-    if ((r->timer = evtimer_new(base, go_on, r)) == NULL) {
+    r->found = calloc(FOUND_MAX, sizeof(*r->found));
+    if (r->found == NULL || (r->timer = evtimer_new(base, go_on, r)) == NULL) {
         aef_reporter_free(r);
         return NULL;
     }
@@ -375,5 +399,6 @@ void aef_reporter_free(struct aef_reporter *r)
     if (r->timer != NULL)
         event_free(r->timer);
     drop_file(r);
+    free(r->found);
     free(r);
 }

@@ -4,6 +4,7 @@
 import datetime
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -274,6 +275,25 @@ class Files(unittest.TestCase):
         self.assertEqual(got, sorted(
             ((d.a.id, d.b.id)[n % 2], 'inv-%d' % (n // 2))
             for n in range(2, 120)))
+
+    def test_files_of_a_long_outage(self):
+        """More than it takes note of at once; the oldest come first."""
+        uri = PREFIX + '/v1/outage-file'
+        self.assertEqual(one.call(token, uri).status, 200)
+        wait_for(lambda: logged(uri))
+        entry = logged(uri)[0][2]
+        names = ['%03d' % n for n in range(150)]
+        d.pause('aef-b')
+        try:
+            for n in random.sample(names, len(names)):
+                write(state + n + '.log', '%s %s %s\n' % (
+                    d.a.id, one.id, json.dumps(dict(entry, uri=uri + n))))
+        finally:
+            d.resume('aef-b')
+        wait_for(lambda: not waiting())
+        self.assertEqual([e['uri'] for _, _, e in logged()
+                          if e['uri'].startswith(uri) and e['uri'] != uri],
+                         [uri + n for n in names])
 
     def test_what_the_ccf_refuses_stays_for_the_operator(self):
         uri = PREFIX + '/v1/after-refused'
