@@ -55,8 +55,16 @@ def wait_for(what, seconds=30):
 
 def waiting():
     """Files that hold calls."""
-    return [f for f in os.listdir(state) if f.endswith(('.open', '.log'))
-            and os.path.getsize(state + f) > 0]
+    with os.scandir(state) as entries:
+        return [e.name for e in entries if e.name.endswith(('.open', '.log'))
+                and size(e.path) > 0]
+
+
+def size(path):
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:  # it has just been handed over
+        return 0
 
 
 class Entries(unittest.TestCase):
