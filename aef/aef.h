@@ -206,6 +206,9 @@ void aef_routes_free(struct aef_routes *r);
 void aef_route_get(struct aef_worker *w, const struct aef_visit *visit,
                    aef_route_fn *fn, void *arg);
 
+/* Is it no use to ask the CCF that again? */
+bool aef_status_final(int status);
+
 struct aef_reporter; /* one for all */
 
 /* Hand over to the CCF what is in the directory, and what comes to be. */

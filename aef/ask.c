@@ -17,6 +17,7 @@
 #define HOP_MS           5000L
 #define ANSWER_MAX       (256 * 1024)
 #define LOOK_US          2000 /* for what another worker has asked */
+#define LOOK_SECONDS     30   /* at most */
 
 /* Somebody who waits for a look-up. */
 struct waiter {
@@ -231,7 +232,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (info == NULL && time(NULL) <= f->begun + HOP_MS / 1000) {
+    if (info == NULL && time(NULL) <= f->begun + LOOK_SECONDS) {
         if (!aef_asking_begin(aef->cache, &f->who))
             look_again(f);
         else if (!fetch_send(f))

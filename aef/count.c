@@ -262,6 +262,28 @@ void aef_count(struct aef_till *till, const struct capif_identity *who,
 
 /* ---- life ---- */
 
+/* Others may be making it at the same time: then it is there. */
+static bool make_table(struct capif_db *db)
+{
+    enum capif_db_status st = CAPIF_DB_RETRY;
+    bool has = false;
+
+    for (size_t i = 0; i < TRIES_MAX && !has; i++) {
+        if (capif_db_has_table(db, "aef_count", &has) != CAPIF_DB_OK)
+            return false;
+        if (!has)
+            st = capif_db_exec(db, "CREATE TABLE aef_count (aef_id TEXT,"
+                                   " api_id TEXT, ccf_id TEXT, invoker_id TEXT,"
+                                   " total BIGINT NOT NULL,"
+                                   " second TEXT NOT NULL, n BIGINT NOT NULL,"
+                                   " PRIMARY KEY (aef_id, api_id, ccf_id,"
+                                   " invoker_id))");
+        if (st == CAPIF_DB_ERROR)
+            return false;
+    }
+    return has;
+}
+
 struct aef_counter *aef_counter_new(const char *store, const char *aef_id)
 {
     struct aef_counter *c = calloc(1, sizeof(*c));
@@ -270,13 +292,7 @@ struct aef_counter *aef_counter_new(const char *store, const char *aef_id)
         return NULL;
     snprintf(c->aef_id, sizeof(c->aef_id), "%s", aef_id);
     if (!box_init(&c->box) || (c->db = capif_db_open(store)) == NULL
-        || capif_db_exec(c->db,
-                         "CREATE TABLE IF NOT EXISTS aef_count (aef_id TEXT,"
-                         " api_id TEXT, ccf_id TEXT, invoker_id TEXT,"
-                         " total BIGINT NOT NULL, second TEXT NOT NULL,"
-                         " n BIGINT NOT NULL,"
-                         " PRIMARY KEY (aef_id, api_id, ccf_id, invoker_id))")
-               != CAPIF_DB_OK) {
+        || !make_table(c->db)) {
         aef_counter_free(c);
         return NULL;
     }

@@ -173,8 +173,9 @@ static void no_ccf(struct claim *p)
 static void refuse(struct claim *p, int status, const char *cause,
                    const char *detail)
 {
-    capif_log("call-refused", "peer", capif_req_peer(p->req), "why", detail,
-              NULL);
+    if (status != 429) /* who is too fast here must not be so in the log */
+        capif_log("call-refused", "peer", capif_req_peer(p->req), "why", detail,
+                  NULL);
     aef_refuse(p->w, p->req, &p->visit, status, cause, detail);
 }
 
@@ -251,18 +252,25 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
 }
 
 /*
- * Keys and certificates of another domain's CCF change: is this by one that is
- * newer than what we know of it?  Then ask, but once a second at most.
+ * Certificates of invokers change, and keys and certificates of another
+ * domain's CCF: is this by one that is newer than what we know of it?  Then
+ * ask, but once a second at most.
  */
 static bool outdated(const struct claim *p, SSL *ssl,
                      const struct aef_info *info)
 {
+    const struct aef_info_api *api = aef_info_of(info, p->api->name);
     X509 *cert = SSL_get0_peer_certificate(ssl);
     bool known = cert == NULL;
+    char thumbprint[44];
 
     if (p->asked || !info->known || p->how == BY_PSK || p->proved
         || time(NULL) + (time_t)p->w->aef->info_seconds <= info->expires)
         return false;
+    if (cert != NULL && api != NULL && api->thumbprint[0] != '\0'
+        && (!capif_cert_thumbprint(cert, thumbprint)
+            || strcmp(thumbprint, api->thumbprint) != 0))
+        return true;
     for (int i = 0; !known && i < sk_X509_num(info->anchors); i++)
         known = X509_check_issued(sk_X509_value(info->anchors, i), cert)
                 == X509_V_OK;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CONNECTIONS_MAX 4096
 #define TRIM_OCTETS     (4 << 20) /* that the heap may keep free */
@@ -123,6 +124,7 @@ int main(int argc, char **argv)
         return argc == 2 && strcmp(argv[1], "--help") == 0 ? EXIT_SUCCESS : 2;
     }
     capif_harden();
+    (void)umask(077); /* calls are nobody else's business */
     /* Or the buffers of each large answer go back to the kernel, to come again.
      */
     (void)mallopt(M_TRIM_THRESHOLD, TRIM_OCTETS);

@@ -46,12 +46,18 @@ static void next(struct aef_publisher *p)
 
 static void failed(struct aef_publisher *p, const struct capif_answer *a)
 {
-    const bool final = a->status >= 400 && a->status < 500;
+    const bool final = aef_status_final(a->status);
+    json_t *problem = a->body != NULL ? json_loadb((const char *)a->body,
+                                                   a->body_len, 0, NULL)
+                                      : NULL;
+    const char *detail = capif_str(problem, "detail");
     char status[16];
 
     snprintf(status, sizeof(status), "%d", a->status);
     capif_log(final ? "publish-refused" : "publish-failed", "api",
-              api_of(p)->name, "status", status, "why", a->error, NULL);
+              api_of(p)->name, "status", status, "why",
+              detail != NULL ? detail : a->error, NULL);
+    json_decref(problem);
     if (final)
         next(p);
     else

@@ -221,8 +221,7 @@ static void end_file(struct aef_reporter *r)
 
 /* ---- sending ---- */
 
-/* Is it no use to send that again? */
-static bool is_final(int status)
+bool aef_status_final(int status)
 {
     return status >= 400 && status < 500 && status != 401 && status != 408
            && status != 429;
@@ -235,10 +234,11 @@ static void on_answer(const struct capif_answer *a, void *arg)
 
     if (a->status != 201) {
         snprintf(status, sizeof(status), "%d", a->status);
-        capif_log(is_final(a->status) ? "report-refused" : "report-failed",
+        capif_log(aef_status_final(a->status) ? "report-refused"
+                                              : "report-failed",
                   "file", r->file, "status", status, "why", a->error, NULL);
     }
-    if (a->status == 201 || is_final(a->status)) {
+    if (a->status == 201 || aef_status_final(a->status)) {
         r->refused |= a->status != 201;
         r->backoff = 0;
         note(r, a->status == 201 ? ACCEPTED : REFUSED);

@@ -221,17 +221,14 @@ static bool session_ok(struct pg *p)
 {
     static const char settings[] =
         "SET default_transaction_isolation = 'read committed';"
+        "SET TIME ZONE 'UTC';"
         "SET statement_timeout = " TEXT(
             CAPIF_DB_BUSY_MS) ";"
                               "SET idle_in_transaction_session_timeout = " TEXT(
                                   CAPIF_DB_BUSY_MS) ";"
                                                     "SELECT "
                                                     "set_config('synchronous_"
-                                                    "commit', 'on', false)"
-                                                    " WHERE "
-                                                    "current_setting('"
-                                                    "synchronous_"
-                                                    "commit') = 'off'";
+                                                    "commit', 'on', false)";
     const char *encoding = PQparameterStatus(p->conn, "server_encoding");
 
     if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
@@ -324,7 +321,7 @@ static bool set_defaults(PQconninfoOption *info)
            && set_default(info, "keepalives_interval", "2", false)
            && set_default(info, "keepalives_count", "3", false)
            && set_default(info, "tcp_user_timeout", "6000", false)
-           && set_default(info, "fallback_application_name", "ccfd", false)
+           && set_default(info, "fallback_application_name", "capif-hsm", false)
            && set_default(info, "client_encoding", "UTF8", true);
 }
 

@@ -174,12 +174,13 @@ program aef/aefd aefd.8
 program hsm/capif-hsmd capif-hsmd.8
 
 tables ccf/config.c ccf_options partner_options
-tables aef/config.c aef_options api_options
+tables aef/config.c aef_options api_options provider_options
 tables hsm/agent/policy.c options rule_options
 table ccf.cnf.5 'THE SECTION [ccf]' ccf/config.c ccf_options
 table ccf.cnf.5 'SECTIONS [partner NAME]' ccf/config.c partner_options
 table aef.cnf.5 'THE SECTION [aef]' aef/config.c aef_options
 table aef.cnf.5 'SECTIONS [api NAME]' aef/config.c api_options
+table aef.cnf.5 'THE SECTION [provider]' aef/config.c provider_options
 table hsmd.cnf.5 'THE SECTION [hsmd]' hsm/agent/policy.c options
 table hsmd.cnf.5 'SECTIONS [key LABEL]' hsm/agent/policy.c rule_options
 

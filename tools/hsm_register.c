@@ -50,6 +50,18 @@ static bool complain(const struct capif_conf *conf, const char *section,
     return false;
 }
 
+/* Can a file be made there?  An enrolment is good for one use. */
+static bool can_write(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char dir[4096];
+
+    snprintf(dir, sizeof(dir), "%.*s",
+             slash != NULL ? (int)(slash + 1 - path) : 1,
+             slash != NULL ? path : ".");
+    return access(dir, W_OK | X_OK) == 0;
+}
+
 /* Those that are configured, in the order of members; 0 after a message. */
 static size_t read_funcs(const struct capif_conf *conf,
                          struct tool_func out[FUNCS])
@@ -77,12 +89,30 @@ static size_t read_funcs(const struct capif_conf *conf,
                            "is there: this provider is registered already");
             return 0;
         }
+        if (!can_write(f->cert)) {
+            (void)complain(conf, members[i].section, members[i].cert,
+                           strerror(errno));
+            return 0;
+        }
         n++;
     }
     out[0].transport_key = capif_conf_get(conf, "aef", "transport-key");
     out[0].transport_cert =
         capif_conf_get(conf, "provider", "transport-certificate");
     return n;
+}
+
+/* The enrolment said as whom. */
+static bool is_configured(const struct capif_conf *conf, const json_t *doc)
+{
+    const char *got =
+        capif_str(json_array_get(json_object_get(doc, "apiProvFuncs"), 0),
+                  "apiProvFuncId");
+
+    if (capif_same(got, capif_conf_get(conf, "aef", "aef-id")))
+        return true;
+    tool_fail("the AEF is registered as %s: aef-id has to be that", got);
+    return false;
 }
 
 /* Beside the AEF's certificate. */
@@ -135,7 +165,7 @@ int hsm_tool_register(struct options *o)
         && !key_ready(funcs[0].transport_key, "transport"))
         return 1;
     if ((doc = tool_register(&t, funcs, n)) != NULL
-        && save(&t, funcs[0].cert, doc))
+        && save(&t, funcs[0].cert, doc) && is_configured(o->conf, doc))
         status = 0;
     json_decref(doc);
     return status;

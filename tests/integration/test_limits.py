@@ -143,6 +143,26 @@ class Limits(unittest.TestCase):
         for who in one, two:
             self.assertEqual(len(Many(who, each=1).of(200)), 2)
 
+    def test_many_aefd_begin_with_an_empty_store(self):
+        conf = read(d.dir + '/aef-b2/aef-b2.cnf')
+        old = [x for x in conf.splitlines() if x.startswith('store = ')][0]
+        conf = conf.replace(old, 'store = ' + cluster.database('fresh'))
+        names = ['aef-b%d' % n for n in range(10, 16)]
+        for name in names:
+            os.mkdir('%s/%s' % (d.dir, name))
+            write('%s/%s/softhsm2.conf' % (d.dir, name), '')
+            write('%s/%s/%s.cnf' % (d.dir, name, name),
+                  conf.replace('aef-b2/state', name + '/state'))
+        threads = [threading.Thread(target=d.begin, args=(name,))
+                   for name in names]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for name in names:
+            d.end(name)
+            self.assertIn('event=ready', read('%s/%s/log' % (d.dir, name)))
+
     def test_none_at_all(self):
         who = fresh(d.b)
         policy(who, allowedInvocationsPerSecond=0)

@@ -77,7 +77,7 @@ class Published(unittest.TestCase):
     def test_what_the_ccf_refuses_is_said(self):
         good = read(d.dir + '/aef-b/api.json')
         try:
-            self.assertIn('status=400', self.begin(
+            self.assertIn('status=400 why=', self.begin(
                 'publish-refused', lambda doc: doc['aefProfiles'][0].update(
                     protocol=7)))
         finally:
@@ -121,9 +121,9 @@ class Register(unittest.TestCase):
         return sorted(f for f in os.listdir(d.dir + '/own')
                       if f.endswith(('.crt', '.json')))
 
-    def enrolment(self, name):
+    def enrolment(self, name, aef='aef-b3'):
         return write('%s/%s' % (d.extra, name), d.b.enrolment(
-            'provider', '--aef', 'aef-b3=' + d.aef_name))
+            'provider', '--aef', '%s=%s' % (aef, d.aef_name)))
 
     def config(self, *without):
         """As aef-b's, of another AEF with another token."""
@@ -166,6 +166,14 @@ class Register(unittest.TestCase):
         for args in ((), ('--config', conf), ('--enrolment', 'x')):
             self.assertEqual(capif_hsm('register', *args).returncode, 2)
 
+    def test_where_nothing_can_be_written(self):
+        config = self.config()
+        write(config, read(config).replace('/own/apf.crt', '/none/apf.crt'))
+        done = self.run_it(config, self.enrolment('unused'))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('[provider] apf-certificate: No such file', done.stderr)
+        self.assertNotIn('made', done.stderr)
+
     def test_an_enrolment_that_is_not_good(self):
         bad = write(d.extra + '/bad', 'a.b.c')
         for path, why in ((d.extra + '/none', 'none'),
@@ -180,6 +188,12 @@ class Register(unittest.TestCase):
         done = self.run_it(self.config(), self.enrolment('fresh'))
         self.assertEqual(done.returncode, 0, done)
         self.assertNotIn('made', done.stderr)
+        for f in self.files():
+            os.remove('%s/own/%s' % (d.dir, f))
+        done = self.run_it(self.config(), self.enrolment('other', 'aef-b4'))
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn('the AEF is registered as aef-b4: aef-id has to be',
+                      done.stderr)
         self.assertEqual(self.files(), [
             'aef.crt', 'amf.crt', 'apf.crt', 'provider.json',
             'transport.crt'])

@@ -16,7 +16,7 @@
 
 #define CUT                                                        \
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity" \
-    " WHERE application_name = 'ccfd' AND datname = current_database()"
+    " WHERE application_name = 'capif-hsm' AND datname = current_database()"
 /* Runs the body at the end of each transaction that enrols. */
 #define AT_COMMIT(body)                                            \
     "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS" \
