@@ -3,6 +3,7 @@
 directory of the test's own, so that quickstart itself is what is audited:
 
     capif-hsm keygen, kek   keys.py makes the keys, with known values
+    capif-hsm register      finds keys that keys.py has made
     capif                   with the recorder; the test is told afterwards,
                             and answers when it has looked
     ccfd, aefd              the test is asked for the configuration, which
@@ -34,20 +35,34 @@ def tell(**event):
         return json.loads(s.makefile().readline())
 
 
-def known_keys(argv):
-    """capif-hsm keygen and kek, by keys.py."""
-    where = os.path.dirname(os.path.abspath(
+def place(argv):
+    """The token's directory."""
+    return os.path.dirname(os.path.abspath(
         argv[argv.index('--config') + 1] if '--config' in argv
         else os.environ['OPENSSL_CONF']))
+
+
+def keys(where, *how):
+    return subprocess.run(
+        [sys.executable, HERE + '/keys.py', where, NEEDLES, *how],
+        env=dict(os.environ, OPENSSL_CONF='/dev/null',
+                 SOFTHSM2_CONF=where + '/softhsm2.conf'),
+        check=False).returncode
+
+
+def known_keys(argv):
+    """capif-hsm keygen and kek, by keys.py."""
     kind = argv[argv.index('--type') + 1] if '--type' in argv else 'p256'
     labels = [a.partition('object=')[2] for a in argv
               if a.startswith('pkcs11:')]
     how = ['kek'] if argv[0] == 'kek' else ['pair', kind]
-    return subprocess.run(
-        [sys.executable, HERE + '/keys.py', where, NEEDLES] + how + labels,
-        env=dict(os.environ, OPENSSL_CONF='/dev/null',
-                 SOFTHSM2_CONF=where + '/softhsm2.conf'),
-        check=False).returncode
+    return keys(place(argv), *how, *labels)
+
+
+def known_provider(argv):
+    """Those that capif-hsm register would make."""
+    return keys(place(argv), 'pair', 'p256', 'aef', 'apf', 'amf') \
+        or keys(place(argv), 'pair', 'transport', 'transport')
 
 
 def recorded_conf():
@@ -85,6 +100,9 @@ def main(name, *argv):
         argv[0] = tell(what='daemon', conf=os.path.abspath(argv[0]))['conf']
     elif name == 'capif-hsm' and argv[0] in ('keygen', 'kek'):
         return known_keys(argv)
+    elif name == 'capif-hsm' and argv[0] == 'register':
+        if (status := known_provider(argv)) != 0:
+            return status
     elif name == 'capif':
         return recorded(program, argv)
     os.execv(program, [program] + argv)
