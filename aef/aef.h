@@ -87,7 +87,7 @@ struct aef {
 
 #define AEF_RATES 256
 
-/* Look-ups that a peer's address has caused in a second. */
+/* What somebody has caused in a second. */
 struct aef_rate {
     time_t second;
     unsigned n;
@@ -105,9 +105,17 @@ struct aef_worker {
     struct aef_journal *journal;
     struct aef_reporter *reporter; /* of the one in the background */
     struct aef_publisher *publisher;
-    struct aef_rate rates[AEF_RATES]; /* of look-ups, by peer */
-    struct event *tick;               /* whose time is up */
+    struct aef_rate rates[AEF_RATES];    /* of look-ups, by address */
+    struct aef_rate refusals[AEF_RATES]; /* of calls, by invoker */
+    struct event *tick;                  /* whose time is up */
 };
+
+/*
+ * May there be one more in this second?  Those that share a place share its
+ * limit (OQ-21).
+ */
+bool aef_rate_ok(struct aef_rate rates[AEF_RATES], const char *whose,
+                 unsigned max);
 
 /* ---- the description of an API (description.c) ---- */
 
@@ -385,6 +393,11 @@ const struct aef_info_api *aef_info_of(const struct aef_info *info,
                                        const char *api_name);
 /* The method selected for it; NULL likewise. */
 const char *aef_info_method(const struct aef_info *info, const char *api_name);
+
+/* Ask the CCF as this AEF; path begins with a slash.  false: done isn't called.
+ */
+bool aef_ccf_get(struct aef_worker *w, const char *path, capif_answer_fn *done,
+                 void *arg);
 
 struct aef_cache *aef_cache_new(void);
 void aef_cache_free(struct aef_cache *cache);

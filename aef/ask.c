@@ -15,7 +15,7 @@
 
 #define NEGATIVE_SECONDS 5
 #define HOP_MS           5000L
-#define ANSWER_MAX       (256 * 1024)
+#define ANSWER_MAX       (1024 * 1024)
 #define LOOK_US          2000 /* for what another worker has asked */
 #define LOOK_SECONDS     30   /* at most */
 
@@ -75,9 +75,10 @@ static void take_psks(struct aef *aef, const struct aef_info *info)
     }
 }
 
-static bool ask(struct aef_fetch *f, const char *path, capif_answer_fn *done)
+bool aef_ccf_get(struct aef_worker *w, const char *path, capif_answer_fn *done,
+                 void *arg)
 {
-    const struct aef *aef = f->w->aef;
+    const struct aef *aef = w->aef;
     char url[2048];
     const struct capif_call call = {
         .method = "GET",
@@ -88,11 +89,11 @@ static bool ask(struct aef_fetch *f, const char *path, capif_answer_fn *done)
         .timeout_ms = HOP_MS,
         .answer_max = ANSWER_MAX,
         .done = done,
-        .arg = f,
+        .arg = arg,
     };
 
     snprintf(url, sizeof(url), "%s%s", aef->ccf_url, path);
-    return capif_client_send(f->w->client, &call) != NULL;
+    return capif_client_send(w->client, &call) != NULL;
 }
 
 static bool fetch_send(struct aef_fetch *f);
@@ -179,7 +180,7 @@ static bool policy_send(struct aef_fetch *f)
              "/access-control-policy/v1/accessControlPolicyList/%s?aef-id=%s"
              "&api-invoker-id=%s",
              f->info->apis[f->n_policies].api_id, aef->aef_id, name);
-    return ask(f, path, on_policy);
+    return aef_ccf_get(f->w, path, on_policy, f);
 }
 
 /* ---- security information (TS 29.222 8.5) ---- */
@@ -210,7 +211,7 @@ static bool fetch_send(struct aef_fetch *f)
              "/capif-security/v1/trustedInvokers/%s?authenticationInfo=true"
              "&authorizationInfo=true&vs-src-ccf-id=%s",
              f->who.invoker_id, f->who.ccf_id);
-    return ask(f, path, on_answer);
+    return aef_ccf_get(f->w, path, on_answer, f);
 }
 
 /* ---- which worker asks ---- */

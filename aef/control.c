@@ -21,22 +21,19 @@ const struct capif_route aef_control_routes[] = {
     { .method = NULL },
 };
 
-/*
- * May this peer cause another look-up now?  Addresses that share a place
- * share its limit (OQ-21).
- */
-static bool rate_ok(struct aef_worker *w, const char *address)
+bool aef_rate_ok(struct aef_rate rates[AEF_RATES], const char *whose,
+                 unsigned max)
 {
     struct aef_rate *rate;
     time_t now = time(NULL);
     unsigned hash = 5381;
 
-    for (; *address != '\0'; address++)
-        hash = hash * 33 + (unsigned char)*address;
-    rate = &w->rates[hash % AEF_RATES];
+    for (; *whose != '\0'; whose++)
+        hash = hash * 33 + (unsigned char)*whose;
+    rate = &rates[hash % AEF_RATES];
     if (rate->second != now)
         *rate = (struct aef_rate){ now, 0 };
-    return rate->n++ < LOOKUPS_PER_SECOND;
+    return rate->n++ < max;
 }
 
 static void too_many(struct capif_req *req)
@@ -83,7 +80,7 @@ void aef_post_check_authentication(struct capif_req *req, void *app)
         capif_complain(&vs, "malformed srcCcfId");
     if (reader.n > 0)
         capif_reply_invalid(req, &reader);
-    else if (!rate_ok(w, capif_req_peer(req)))
+    else if (!aef_rate_ok(w->rates, capif_req_peer(req), LOOKUPS_PER_SECOND))
         too_many(req);
     else
         aef_info_get(w, ccf_id, invoker_id, true, on_info, req);

@@ -4,13 +4,15 @@
  * perhaps other AEFs of this id, share.  The store blocks, so one thread asks
  * it for all workers, for as many calls in one transaction as are waiting.
  * A second is one of the store's own clock, which is the only one that all
- * agree on.
+ * agree on; a transaction that began before others were through may be late
+ * with it, so for a row it never goes back.
  */
 #include "aef.h"
 
 #include "db.h"
 #include "log.h"
 
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 #include <unistd.h>
 
 #define BATCH_MAX    64
-#define TRIES_MAX    50 /* each time one of the others got through */
+#define TRIES_MAX    50 /* to make the table */
 #define WAIT_SECONDS 3  /* of a call; then it is not counted */
 
 struct job {
@@ -165,11 +167,13 @@ static enum capif_db_status count_one(const struct aef_counter *c,
         " second, n) VALUES ($1, $2, $3, $4, 1,"
         " SUBSTR(CAST(CURRENT_TIMESTAMP AS TEXT), 1, 19), 1)"
         " ON CONFLICT (aef_id, api_id, ccf_id, invoker_id) DO UPDATE"
-        " SET total = aef_count.total + 1, second = excluded.second,"
-        " n = CASE WHEN aef_count.second = excluded.second"
-        " THEN aef_count.n + 1 ELSE 1 END"
+        " SET total = aef_count.total + 1,"
+        " n = CASE WHEN excluded.second > aef_count.second"
+        " THEN 1 ELSE aef_count.n + 1 END,"
+        " second = CASE WHEN excluded.second > aef_count.second"
+        " THEN excluded.second ELSE aef_count.second END"
         " WHERE aef_count.total < CAST($5 AS BIGINT)"
-        " AND (aef_count.second <> excluded.second"
+        " AND (excluded.second > aef_count.second"
         " OR aef_count.n < CAST($6 AS BIGINT))",
         CAPIF_DB_ARGS(c->aef_id, job->api_id, job->who.ccf_id, job->who.id,
                       total, per_second),
@@ -178,43 +182,73 @@ static enum capif_db_status count_one(const struct aef_counter *c,
     return st == CAPIF_DB_OK && changed == 0 ? why_not(c, job) : st;
 }
 
-/* Until this many of them, in one transaction. */
-static void count_some(const struct aef_counter *c, struct job *first,
-                       const struct job *end)
+/* So that those who lost to each other don't meet again. */
+static void pause_a_bit(void)
 {
+    uint8_t random = 0;
+    struct timespec t = { 0, 0 };
+
+    (void)RAND_bytes(&random, 1);
+    t.tv_nsec = random * 20000L; /* up to 5 ms */
+    nanosleep(&t, NULL);
+}
+
+/* Always in the same order, or two aefd might wait for each other. */
+static int by_row(const void *a, const void *b)
+{
+    const struct job *x = *(struct job *const *)a, *y = *(struct job *const *)b;
+    int cmp = strcmp(x->api_id, y->api_id);
+
+    if (cmp == 0)
+        cmp = strcmp(x->who.ccf_id, y->who.ccf_id);
+    return cmp != 0 ? cmp : strcmp(x->who.id, y->who.id);
+}
+
+static enum capif_db_status try_all(const struct aef_counter *c,
+                                    struct job *const *jobs, size_t n)
+{
+    enum capif_db_status st = capif_db_begin(c->db, false);
+
+    for (size_t i = 0; st == CAPIF_DB_OK && i < n; i++)
+        st = count_one(c, jobs[i]);
+    if (st == CAPIF_DB_OK)
+        st = capif_db_commit(c->db);
+    if (st != CAPIF_DB_OK)
+        capif_db_rollback(c->db);
+    return st;
+}
+
+/* In one transaction, that others may be in the way of. */
+static void count_some(const struct aef_counter *c, struct job **jobs, size_t n)
+{
+    const time_t until = jobs[n - 1]->begun + WAIT_SECONDS;
     enum capif_db_status st = CAPIF_DB_RETRY;
 
-    for (size_t i = 0; i < TRIES_MAX && st == CAPIF_DB_RETRY; i++) {
-        st = capif_db_begin(c->db, false);
-        for (struct job *j = first; st == CAPIF_DB_OK && j != end; j = j->next)
-            st = count_one(c, j);
-        if (st == CAPIF_DB_OK)
-            st = capif_db_commit(c->db);
-        if (st != CAPIF_DB_OK)
-            capif_db_rollback(c->db);
+    qsort(jobs, n, sizeof(*jobs), by_row);
+    while (st == CAPIF_DB_RETRY && time(NULL) <= until) {
+        st = try_all(c, jobs, n);
+        if (st == CAPIF_DB_RETRY)
+            pause_a_bit();
     }
-    for (struct job *j = first; st != CAPIF_DB_OK && j != end; j = j->next)
-        j->result = AEF_UNCOUNTED;
+    for (size_t i = 0; st != CAPIF_DB_OK && i < n; i++)
+        jobs[i]->result = AEF_UNCOUNTED;
 }
 
 static void on_jobs(evutil_socket_t fd, short what, void *arg)
 {
     struct aef_counter *c = arg;
-    struct job *all = box_take(&c->box), *job;
+    struct job *all = box_take(&c->box), *jobs[BATCH_MAX];
 
     (void)fd;
     (void)what;
     while (all != NULL) {
-        struct job *end = all;
+        size_t n = 0;
 
-        for (size_t n = 0; end != NULL && n < BATCH_MAX; n++)
-            end = end->next;
-        if (all->begun + WAIT_SECONDS >= time(NULL))
-            count_some(c, all, end);
-        while ((job = all) != end) {
-            all = job->next;
-            box_put(&job->home->box, job);
-        }
+        for (; all != NULL && n < BATCH_MAX; all = all->next)
+            jobs[n++] = all;
+        count_some(c, jobs, n);
+        for (size_t i = 0; i < n; i++)
+            box_put(&jobs[i]->home->box, jobs[i]);
     }
 }
 
@@ -238,13 +272,9 @@ void aef_count(struct aef_till *till, const struct capif_identity *who,
                const char *api_id, const struct aef_policy *policy,
                aef_count_fn *fn, void *arg)
 {
-    struct job *job;
+    struct job *job = calloc(1, sizeof(*job));
 
-    if (policy->total == 0 || policy->per_second == 0) {
-        fn(AEF_USED_UP, arg);
-        return;
-    }
-    if ((job = calloc(1, sizeof(*job))) == NULL) {
+    if (job == NULL) {
         fn(AEF_UNCOUNTED, arg);
         return;
     }

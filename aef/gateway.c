@@ -230,7 +230,47 @@ static void obey_policy(struct claim *p)
     }
 }
 
-/* Nothing but the CCF's word on the token was missing. */
+/*
+ * Whose it is, is proved: it is of record from here on.  false: it is answered
+ * already, since it is of nothing that there is.
+ */
+static bool begin_visit(struct claim *p)
+{
+    const struct aef_info_api *api = aef_info_of(p->info, p->api->name);
+    const char *path = capif_req_target(p->req) + strlen(p->api->prefix);
+    struct aef_visit *v = &p->visit;
+    char allow[AEF_ALLOW_MAX];
+    bool may;
+
+    if (api == NULL) {
+        capif_reply_problem(p->req, 403, NULL,
+                            "the API is not in the security context");
+        return false;
+    }
+    v->resource =
+        aef_resource_at(p->api, path, capif_req_method(p->req), &may, allow);
+    if (v->resource == NULL) {
+        capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
+        return false;
+    }
+    p->policy = &api->policy;
+    v->who = p->who;
+    v->api = p->api;
+    strcpy(v->api_id, api->api_id);
+    v->method = methods[p->how];
+    snprintf(v->peer, sizeof(v->peer), "%s", capif_req_peer(p->req));
+    if (strcmp(api->method, v->method) != 0) {
+        refuse(p, 403, "WRONG_SECURITY_METHOD", api->method);
+        return false;
+    }
+    if (!may) {
+        capif_req_set_header(p->req, "Allow", allow);
+        refuse(p, 405, NULL, "not an operation of the resource");
+    }
+    return may;
+}
+
+/* The CCF's word on the token, where that is asked for, was missing alone. */
 static void on_verdict(enum aef_verdict verdict, void *arg)
 {
     static const struct aef_refusal inactive = { 401, "invalid_token",
@@ -244,7 +284,7 @@ static void on_verdict(enum aef_verdict verdict, void *arg)
         no_ccf(p);
     } else if (verdict == AEF_INACTIVE) {
         challenge(p->req, &inactive);
-    } else {
+    } else if (begin_visit(p)) {
         obey_policy(p);
         return;
     }
@@ -287,47 +327,6 @@ static bool is_whole(struct claim *p)
     return capif_jws_parse(capif_req_bearer(p->req), &p->jws) == NULL;
 }
 
-/*
- * Whose it is, is proved: it is of record from here on.  false: it is answered
- * already, since it is of nothing that there is.
- */
-static bool begin_visit(struct claim *p, const struct aef_info *info)
-{
-    const struct aef_info_api *api = aef_info_of(info, p->api->name);
-    const char *path = capif_req_target(p->req) + strlen(p->api->prefix);
-    struct aef_visit *v = &p->visit;
-    char allow[AEF_ALLOW_MAX];
-    bool may;
-
-    if (api == NULL) {
-        capif_reply_problem(p->req, 403, NULL,
-                            "the API is not in the security context");
-        return false;
-    }
-    v->resource =
-        aef_resource_at(p->api, path, capif_req_method(p->req), &may, allow);
-    if (v->resource == NULL) {
-        capif_reply_problem(p->req, 404, NULL, "no such resource of the API");
-        return false;
-    }
-    p->info = aef_info_hold(info);
-    p->policy = &api->policy;
-    v->who = p->who;
-    v->api = p->api;
-    strcpy(v->api_id, api->api_id);
-    v->method = methods[p->how];
-    snprintf(v->peer, sizeof(v->peer), "%s", capif_req_peer(p->req));
-    if (strcmp(api->method, v->method) != 0) {
-        refuse(p, 403, "WRONG_SECURITY_METHOD", api->method);
-        return false;
-    }
-    if (!may) {
-        capif_req_set_header(p->req, "Allow", allow);
-        refuse(p, 405, NULL, "not an operation of the resource");
-    }
-    return may;
-}
-
 static void on_info(const struct aef_info *info, void *arg)
 {
     struct claim *p = arg;
@@ -348,12 +347,13 @@ static void on_info(const struct aef_info *info, void *arg)
         return;
     } else if (!authenticated(p, ssl, info, &no)) {
         challenge(p->req, &no);
-    } else if (begin_visit(p, info)) {
+    } else {
+        p->info = aef_info_hold(info);
         if (introspects(p))
             aef_verdict_get(p->w, &p->who, capif_req_bearer(p->req), on_verdict,
                             p);
         else
-            obey_policy(p);
+            on_verdict(AEF_ACTIVE, p);
         return;
     }
     claim_free(p);
@@ -435,7 +435,9 @@ static void serve_entry_point(struct claim *p)
     v->api = p->api;
     v->resource =
         aef_resource_at(p->api, path, capif_req_method(p->req), &may, allow);
-    if (!read_invoker(capif_req_header(p->req, AEF_INVOKER), &v->who)) {
+    if (p->api->backend == NULL) {
+        capif_reply_problem(p->req, 404, NULL, "the API does not live here");
+    } else if (!read_invoker(capif_req_header(p->req, AEF_INVOKER), &v->who)) {
         capif_reply_problem(p->req, 400, NULL, "no " AEF_INVOKER);
     } else if (v->resource == NULL) {
         capif_reply_problem(p->req, 404, NULL, "no such resource of the API");

@@ -14,7 +14,9 @@
 
 #define UNSENT_MAX  (256 * 1024)
 #define URL_MAX_LEN 8192
-#define GONE        499 /* the invoker went before there was an answer */
+/* That are reported of one invoker by one worker. */
+#define REFUSALS_PER_SECOND 10
+#define GONE                499 /* the invoker went before there was an answer */
 
 static const char *const fields_in[] = {
     "Accept",
@@ -126,7 +128,8 @@ static void on_head(struct capif_transfer *t, int status, void *arg)
     long long len = -1;
 
     p->status = status;
-    if (status >= 500) /* the backend's troubles stay behind */
+    /* The backend's troubles stay behind, and with whom it is. */
+    if (status >= 500 || (p->api->backend == NULL && status == 401))
         return;
     for (size_t i = 0; i < sizeof(fields_out) / sizeof(fields_out[0]); i++)
         if ((content || is_of_status(fields_out[i]))
@@ -173,6 +176,8 @@ static int outcome(const struct passage *p, const struct capif_answer *a)
 {
     if (p->too_long)
         return 413;
+    if (p->api->backend == NULL && p->status == 401)
+        return 502; /* that AEF does not know this one */
     if (p->status >= 300 && p->status < 500)
         return p->status;
     if (p->status == 503)
@@ -364,7 +369,11 @@ void aef_refuse(struct aef_worker *w, struct capif_req *req,
                 const struct aef_visit *visit, int status, const char *cause,
                 const char *detail)
 {
-    if (aef_journal_add(w->journal, req, visit, status))
+    /* Each of those that are refused in plenty is not worth the space. */
+    const bool keep =
+        aef_rate_ok(w->refusals, visit->who.id, REFUSALS_PER_SECOND);
+
+    if (!keep || aef_journal_add(w->journal, req, visit, status))
         capif_reply_problem(req, status, cause, detail);
     else
         aef_reply_unkept(req);
@@ -372,6 +381,7 @@ void aef_refuse(struct aef_worker *w, struct capif_req *req,
 
 void aef_reply_unkept(struct capif_req *req)
 {
+    capif_req_clear_headers(req);
     capif_req_set_header(req, "Retry-After", "5");
     capif_reply_problem(req, 503, NULL, "calls can't be recorded at present");
 }

@@ -99,7 +99,7 @@ bool aef_policy_allows(const struct aef_policy *policy, time_t now,
                        time_t *until)
 {
     *until = 0;
-    if (policy->denied)
+    if (policy->denied || policy->total == 0 || policy->per_second == 0)
         return false;
     for (size_t i = 0; i < policy->n_ranges; i++) {
         const struct aef_range *r = &policy->ranges[i];

@@ -172,7 +172,7 @@ static void settle(struct aef_publisher *p, const json_t *apis)
     if (first == NULL) {
         p->how = "new";
         send_to(p, "POST", NULL, api_of(p)->doc, on_change);
-    } else if (first != last) {
+    } else if (first != last && p->how != NULL && strcmp(p->how, "new") == 0) {
         capif_log("api-published-twice", "api", api_of(p)->name, "deleted",
                   capif_str(last, "apiId"), NULL);
         send_to(p, "DELETE", capif_str(last, "apiId"), NULL, on_change);

@@ -196,7 +196,7 @@ static void note(const struct aef_reporter *r, char what)
 {
     int fd = open_in(r, r->file, O_WRONLY | O_APPEND);
 
-    if (fd < 0 || dprintf(fd, "%c%zu\n", what, r->sending->nth) < 0)
+    if (fd < 0 || dprintf(fd, "\n%c%zu\n", what, r->sending->nth) < 0)
         capif_log("report-failed", "file", r->file, "why", strerror(errno),
                   NULL);
     if (fd >= 0)
@@ -208,15 +208,17 @@ static void end_file(struct aef_reporter *r)
 {
     char to[NAME_MAX + 16];
     const int dir = r->aef->state_fd;
+    bool ok;
 
     snprintf(to, sizeof(to), "%s.refused", r->file);
-    if ((r->refused ? renameat(dir, r->file, dir, to)
-                    : unlinkat(dir, r->file, 0))
-        != 0)
+    ok = (r->refused ? renameat(dir, r->file, dir, to)
+                     : unlinkat(dir, r->file, 0))
+         == 0;
+    if (!ok)
         capif_log("report-failed", "file", r->file, "why", strerror(errno),
                   NULL);
     drop_file(r);
-    go_on_in(r, 0); /* there may be another one */
+    go_on_in(r, ok ? 0 : BACKOFF_MAX); /* there may be another one */
 }
 
 /* ---- sending ---- */
@@ -250,8 +252,9 @@ static void on_answer(const struct capif_answer *a, void *arg)
     r->backoff = r->backoff == 0 ? 1000 : 2 * r->backoff;
     if (r->backoff > BACKOFF_MAX)
         r->backoff = BACKOFF_MAX;
-    drop_file(r); /* to be read again */
-    r->at = r->n_found = 0;
+    drop_file(r);
+    if (a->status == 0) /* not this one's fault: begin anew */
+        r->at = r->n_found = 0;
     go_on_in(r, r->backoff);
 }
 
@@ -300,14 +303,13 @@ static void send_next(struct aef_reporter *r)
 
 /* ---- the directory ---- */
 
-/* A file that has got its name since, or may have, goes to the disk. */
-static bool sync_new(const struct aef_reporter *r, const char *name)
+/* One that has got its name since we looked, or may have, goes to the disk. */
+static bool sync_new(const struct aef_reporter *r, const char *name,
+                     const struct stat *st)
 {
-    struct stat st;
     int fd;
 
-    if (fstatat(r->aef->state_fd, name, &st, 0) != 0
-        || st.st_ctime + 1 < r->looked || (fd = open_in(r, name, O_RDONLY)) < 0)
+    if (st->st_ctime + 1 < r->looked || (fd = open_in(r, name, O_RDONLY)) < 0)
         return false;
     (void)fdatasync(fd);
     close(fd);
@@ -334,15 +336,18 @@ static void look(struct aef_reporter *r)
 {
     const time_t now = time(NULL);
     const struct dirent *e;
+    struct stat st;
     int fd = open_in(r, ".", O_RDONLY | O_DIRECTORY);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     bool fresh = false;
 
     r->n_found = r->at = 0;
     while (d != NULL && (e = readdir(d)) != NULL) {
-        if (!is_log(e->d_name))
+        if (!is_log(e->d_name)
+            || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0
+            || !S_ISREG(st.st_mode))
             continue;
-        fresh |= sync_new(r, e->d_name);
+        fresh |= sync_new(r, e->d_name, &st);
         add_found(r, e->d_name);
     }
     if (fresh)

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOP_MS      5000L
-#define ANSWER_MAX  (1024 * 1024)
 #define SOON        5 /* seconds: until what there was none of is asked for */
 #define API_URL_MAX 1024
 
@@ -74,16 +72,20 @@ static bool url_of(const json_t *profile, const char *api_name,
     const json_t *port = json_object_get(iface, "port");
     const char *v6 = capif_str(iface, "ipv6Addr");
     const char *prefix = capif_str(iface, "apiPrefix");
-    const char *host = capif_str(iface, "fqdn");
+    const char *host = iface != NULL ? capif_str(iface, "fqdn")
+                                     : capif_str(profile, "domainName");
+    char number[24] = "";
     int n;
 
     if (host == NULL)
         host = v6 != NULL ? v6 : capif_str(iface, "ipv4Addr");
     if (host == NULL)
         return false;
-    n = snprintf(out, API_URL_MAX, "https://%s%s%s:%d%s%s",
-                 host == v6 ? "[" : "", host, host == v6 ? "]" : "",
-                 json_is_integer(port) ? (int)json_integer_value(port) : 443,
+    if (json_is_integer(port) && json_integer_value(port) != 443)
+        snprintf(number, sizeof(number), ":%lld",
+                 (long long)json_integer_value(port));
+    n = snprintf(out, API_URL_MAX, "https://%s%s%s%s%s%s",
+                 host == v6 ? "[" : "", host, host == v6 ? "]" : "", number,
                  prefix != NULL ? "" : "/", prefix != NULL ? prefix : api_name);
     while (n > 0 && n < API_URL_MAX && out[n - 1] == '/')
         out[--n] = '\0';
@@ -149,8 +151,7 @@ static void on_answer(const struct capif_answer *a, void *arg)
         snprintf(status, sizeof(status), "%d", a->status);
         capif_log("no-route", "api", aef->apis[q->nth].name, "status", status,
                   "why", a->error, NULL);
-        if (a->status == 404)
-            keep(aef, q->nth, NULL, SOON);
+        keep(aef, q->nth, NULL, a->status == 404 ? SOON : 1);
     }
     json_decref(doc);
     q->fn(find(aef, q->nth, q->peer, url) == 1 ? url : NULL, q->arg);
@@ -159,24 +160,12 @@ static void on_answer(const struct capif_answer *a, void *arg)
 
 static bool ask(struct question *q, const char *api_id)
 {
-    const struct aef *aef = q->w->aef;
-    char url[1024];
-    const struct capif_call call = {
-        .method = "GET",
-        .url = url,
-        .address = aef->ccf_address,
-        .cred = &aef->cred,
-        .ca_file = aef->ca_file,
-        .timeout_ms = HOP_MS,
-        .answer_max = ANSWER_MAX,
-        .done = on_answer,
-        .arg = q,
-    };
+    char path[512];
 
-    snprintf(url, sizeof(url),
-             "%s/capif-routing-info/v1/service-apis/%s?aef-id=%s", aef->ccf_url,
-             api_id, aef->aef_id);
-    return capif_client_send(q->w->client, &call) != NULL;
+    snprintf(path, sizeof(path),
+             "/capif-routing-info/v1/service-apis/%s?aef-id=%s", api_id,
+             q->w->aef->aef_id);
+    return aef_ccf_get(q->w, path, on_answer, q);
 }
 
 void aef_route_get(struct aef_worker *w, const struct aef_visit *visit,

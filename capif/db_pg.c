@@ -222,6 +222,7 @@ static bool session_ok(struct pg *p)
     static const char settings[] =
         "SET default_transaction_isolation = 'read committed';"
         "SET TIME ZONE 'UTC';"
+        "SET DateStyle = 'ISO';"
         "SET statement_timeout = " TEXT(
             CAPIF_DB_BUSY_MS) ";"
                               "SET idle_in_transaction_session_timeout = " TEXT(

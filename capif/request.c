@@ -289,6 +289,11 @@ void capif_req_set_header(struct capif_req *req, const char *name,
         evbuffer_add_printf(req->fields, "%s: %s\r\n", name, value);
 }
 
+void capif_req_clear_headers(struct capif_req *req)
+{
+    evbuffer_drain(req->fields, evbuffer_get_length(req->fields));
+}
+
 /* What begins an answer, and what it is that follows the fields. */
 static void put_head(struct capif_req *req, int status, int64_t len)
 {

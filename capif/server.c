@@ -362,6 +362,23 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     capif_conn_free(c);
 }
 
+/* An IPv4 address is one, also on a socket for IPv6 (RFC 4291 2.5.5.2). */
+static void name_peer(const struct sockaddr *addr, char out[INET6_ADDRSTRLEN])
+{
+    const struct in6_addr *v6 =
+        &((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr;
+
+    if (addr->sa_family == AF_INET)
+        (void)inet_ntop(
+            AF_INET,
+            &((const struct sockaddr_in *)(const void *)addr)->sin_addr, out,
+            INET6_ADDRSTRLEN);
+    else if (IN6_IS_ADDR_V4MAPPED(v6))
+        (void)inet_ntop(AF_INET, v6->s6_addr + 12, out, INET6_ADDRSTRLEN);
+    else
+        (void)inet_ntop(AF_INET6, v6, out, INET6_ADDRSTRLEN);
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
                       struct sockaddr *addr, int len, void *arg)
 {
@@ -386,12 +403,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
     }
     c->server = server;
     c->ssl = ssl;
-    (void)inet_ntop(
-        addr->sa_family,
-        addr->sa_family == AF_INET
-            ? (const void *)&((const struct sockaddr_in *)addr)->sin_addr
-            : (const void *)&((const struct sockaddr_in6 *)addr)->sin6_addr,
-        c->peer, sizeof(c->peer));
+    name_peer(addr, c->peer);
     c->next = server->conns;
     if (c->next != NULL)
         c->next->prev = c;

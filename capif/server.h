@@ -135,6 +135,8 @@ bool capif_req_form(struct capif_req *req);
 /* For the answer to come; foreign octets in value are the caller's matter. */
 void capif_req_set_header(struct capif_req *req, const char *name,
                           const char *value);
+/* None of those so far, since it will be another answer. */
+void capif_req_clear_headers(struct capif_req *req);
 /* No body. */
 void capif_reply_empty(struct capif_req *req, int status);
 /* Takes over body. */

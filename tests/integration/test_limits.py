@@ -5,6 +5,7 @@ may call, counted over four workers each of two aefd with one store."""
 import datetime
 import json
 import os
+import random
 import signal
 import threading
 import time
@@ -143,6 +144,27 @@ class Limits(unittest.TestCase):
         for who in one, two:
             self.assertEqual(len(Many(who, each=1).of(200)), 2)
 
+    def test_many_invokers_at_once_are_not_in_each_other_s_way(self):
+        who = [fresh(d.b) for _ in range(10)]
+        policy(*who, allowedTotalInvocations=30)
+        answers, lock = [], threading.Lock()
+
+        def go():
+            for _ in range(5):
+                for one in random.sample(who, len(who)):
+                    a = one.call(one.text)
+                    with lock:
+                        answers.append((one.id, a.status))
+
+        threads = [threading.Thread(target=go) for _ in range(THREADS)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for one in who:
+            mine = sorted(status for id_, status in answers if id_ == one.id)
+            self.assertEqual(mine, 30 * [200] + (5 * THREADS - 30) * [429])
+
     def test_many_aefd_begin_with_an_empty_store(self):
         conf = read(d.dir + '/aef-b2/aef-b2.cnf')
         old = [x for x in conf.splitlines() if x.startswith('store = ')][0]
@@ -164,10 +186,12 @@ class Limits(unittest.TestCase):
             self.assertIn('event=ready', read('%s/%s/log' % (d.dir, name)))
 
     def test_none_at_all(self):
-        who = fresh(d.b)
-        policy(who, allowedInvocationsPerSecond=0)
-        self.refused(Many(who, each=1).answers,
-                     'as many calls as its policy allows')
+        """Of a total of none the CCF tells its AEF that there is no access."""
+        for limit, status in (('allowedInvocationsPerSecond', 403),
+                              ('allowedTotalInvocations', 401)):
+            who = fresh(d.b)
+            policy(who, **{limit: 0})
+            self.assertEqual(len(Many(who, each=1).of(status)), THREADS)
         self.assertEqual(back.seen, [])
 
     def test_the_rate_is_exact_in_each_second(self):

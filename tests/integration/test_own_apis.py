@@ -5,6 +5,7 @@ quickstart shows how that goes, and this what can go wrong."""
 import json
 import os
 import subprocess
+import threading
 import unittest
 
 import domains
@@ -22,13 +23,13 @@ def tearDownModule():
     d.stop()
 
 
-def there():
-    """What CCF-B has of the API."""
+def there(name=API):
+    """What CCF-B has of an API."""
     who = d.b.onboard()
     a = who.request('GET', '/service-apis/v1/allServiceAPIs?api-invoker-id='
                     + who.id)
     return [api for api in a.json()['serviceAPIDescriptions']
-            if api['apiName'] == API]
+            if api['apiName'] == name]
 
 
 def capif_hsm(*args):
@@ -62,17 +63,47 @@ class Published(unittest.TestCase):
         self.assertEqual(after[0]['description'], 'another')
         self.assertIn('how=as-it-was', self.begin('api-published'))
 
-    def test_of_two_one_is_left(self):
-        before = there()
+    def test_of_two_by_others_none_is_deleted(self):
         domains.run(BUILD + '/tools/capif', 'publish', '--dir', 'aef-b',
                     '--ccf', d.b.url, *d.b.connect, '--ca', d.b.ca, '--key',
                     'pkcs11:object=apf', 'aef-b/api.json',
                     env=d.env('aef-b'), cwd=d.dir)
-        self.assertEqual(len(there()), 2)
-        self.assertIn('deleted=api-', self.begin('api-published-twice'))
-        P.log_with(d, 'how=as-it-was')
-        self.assertEqual(len(there()), 1)
-        self.assertEqual(there()[0]['apiName'], before[0]['apiName'])
+        both = there()
+        self.assertEqual(len(both), 2)
+        self.assertIn('how=as-it-was', self.begin('api-published'))
+        self.assertEqual(there(), both)
+
+    def test_two_aefd_that_begin_at_once_publish_it_once(self):
+        os.mkdir(d.dir + '/aef-b2')
+        write(d.dir + '/aef-b2/softhsm2.conf', '')
+        text = read(conf)
+        for n in range(4):
+            name = 'twin-%d' % n
+            doc = json.loads(read(d.dir + '/aef-b/api.json'))
+            doc['apiName'] = name
+            doc['aefProfiles'][0]['interfaceDescriptions'][0][
+                'apiPrefix'] = '/' + name
+            path = write('%s/%s.json' % (d.extra, name), json.dumps(doc))
+            more = '\n[api %s]\ndescription = %s\nbackend = http://x\n' % (
+                name, path)
+            write(conf, text + more)
+            write(d.dir + '/aef-b2/aef-b2.cnf', (text + more).replace(
+                'aef-b/state', 'aef-b2/state'))
+            mark = len(P.log(d))
+            d.end('aef-b')
+            threads = [threading.Thread(target=d.begin, args=(aef,))
+                       for aef in ('aef-b', 'aef-b2')]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            said = 'event=api-published api=%s ' % name
+            P.log_with(d, said, seen=mark)
+            P.log_with(d, said, 'aef-b2')
+            self.assertEqual(len(there(name)), 1)
+            d.end('aef-b2')
+        write(conf, text)
+        d.restart('aef-b')
 
     def test_what_the_ccf_refuses_is_said(self):
         good = read(d.dir + '/aef-b/api.json')

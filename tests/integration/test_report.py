@@ -24,7 +24,7 @@ def setUpModule():
     d = P.Case.d = domains.Domains()
     d.reconfigure('aef-b', '[aef]\n', '[aef]\nreport-interval = 1\n')
     d.describe(domains.resource('/subscriptions.json', 'GET', 'POST'),
-               domains.resource('/{file}'))
+               domains.resource('/{file}', 'GET'))
     back = domains.Backend(d)
     one = d.a.onboard().negotiate()
     token = one.token()
@@ -139,6 +139,41 @@ class Entries(unittest.TestCase):
         self.assertEqual(one.call(None, uri).status, 403)
         self.assertEqual(one.call(token, uri).status, 200)
         self.entry(uri, 2)
+
+    def test_nor_does_who_forges_a_token_that_the_ccf_is_asked_about(self):
+        undo = [d.reconfigure('aef-b', '[aef]\n',
+                              '[aef]\ntoken-check = introspect\n'),
+                d.reconfigure('ccf-b', '[ccf]\n',
+                              '[ccf]\noauth-client-auth = server\n')]
+        try:
+            header, claims, _ = token.split('.')
+            claims = json.loads(domains.unb64(claims))
+            del claims['cnf']
+            forged = '%s.%s.%s' % (header, domains.b64(
+                json.dumps(claims).encode()), 'A' * 86)
+            for uri, method in ((PREFIX + '/v1/forged', 'DELETE'),
+                                (PREFIX + '/v1/forged', 'GET'),
+                                (PREFIX + '/v1/a/b', 'GET')):
+                a = d.call(forged, None, uri, method)
+                self.assertEqual(a.status, 401, a)
+                self.assertIsNone(a.headers['Allow'])
+            uri = PREFIX + '/v1/not-forged'
+            self.assertEqual(one.call(token, uri).status, 200)
+            self.entry(uri)
+            self.assertEqual(logged(PREFIX + '/v1/forged'), [])
+        finally:
+            for fn in reversed(undo):
+                fn()
+
+    def test_refusals_in_plenty_are_not_all_reported(self):
+        uri = PREFIX + '/v1/plenty'
+        n = 60
+        for _ in range(n):
+            self.assertEqual(one.call(token, uri, 'PATCH').status, 405)
+        self.assertEqual(one.call(token, uri).status, 200)
+        wait_for(lambda: any(e['result'] == '200' for _, _, e in logged(uri)))
+        kept = [e for _, _, e in logged(uri) if e['result'] == '405']
+        self.assertIn(len(kept), range(1, n + 1))
 
     def test_whoever_leaves_without_an_answer(self):
         uri, come = PREFIX + '/v1/left', threading.Event()
@@ -302,6 +337,20 @@ class Files(unittest.TestCase):
         self.assertEqual([e['uri'] for _, _, e in logged()
                           if e['uri'].startswith(uri) and e['uri'] != uri],
                          [uri + n for n in names])
+
+    def test_what_can_t_be_removed(self):
+        """It is not tried again and again, nor are others kept."""
+        os.mkdir(state + '0.log')
+        os.symlink('/etc/passwd', state + '00.log')
+        try:
+            mark = len(P.log(d))
+            uri = PREFIX + '/v1/beside'
+            self.assertEqual(one.call(token, uri).status, 200)
+            wait_for(lambda: logged(uri))
+            self.assertLess(P.log(d)[mark:].count('report-failed'), 5)
+        finally:
+            os.rmdir(state + '0.log')
+            os.remove(state + '00.log')
 
     def test_what_the_ccf_refuses_stays_for_the_operator(self):
         uri = PREFIX + '/v1/after-refused'

@@ -45,7 +45,9 @@ static void test_limits(void **state)
     } table[] = {
         { "{}", AEF_UNLIMITED, AEF_UNLIMITED, false },
         { OF_INV_1(""), AEF_UNLIMITED, AEF_UNLIMITED, false },
-        { OF_INV_1(",'allowedTotalInvocations':0"), 0, AEF_UNLIMITED, false },
+        { OF_INV_1(",'allowedTotalInvocations':0"), 0, AEF_UNLIMITED, true },
+        { OF_INV_1(",'allowedInvocationsPerSecond':0"), AEF_UNLIMITED, 0,
+          true },
         { OF_INV_1(",'allowedTotalInvocations':2147483647,"
                    "'allowedInvocationsPerSecond':1"),
           2147483647, 1, false },
