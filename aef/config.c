@@ -5,6 +5,7 @@
 #include "aef.h"
 
 #include "log.h"
+#include "visit.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -6,6 +6,7 @@
 #include "aef.h"
 
 #include "log.h"
+#include "visit.h"
 
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -192,21 +193,22 @@ static void on_counted(enum aef_count_result result, void *arg)
 {
     struct claim *p = arg;
 
-    if (capif_req_ssl(p->req) == NULL)
+    if (capif_req_ssl(p->req) == NULL) {
         capif_reply_end(p->req, false);
-    else if (result == AEF_UNCOUNTED) {
+    } else if (result == AEF_UNCOUNTED) {
         capif_req_set_header(p->req, "Retry-After", "5");
         refuse(p, 503, NULL, "the call can't be counted at present");
-    } else if (result == AEF_TOO_FAST)
+    } else if (result == AEF_TOO_FAST) {
         refuse_until(p, 1, "as many calls a second as its policy allows");
-    else if (result == AEF_USED_UP) /* when the policy is asked for again */
+    } else if (result == AEF_USED_UP) { /* until the policy is asked for */
         refuse_until(p, p->info->expires - time(NULL),
                      "as many calls as its policy allows");
-    else if (aef_denied_since(p->w->aef->denied, p->who.ccf_id, p->who.id,
-                              p->api->name, p->info->asked))
+    } else if (aef_denied_since(p->w->aef->denied, p->who.ccf_id, p->who.id,
+                                p->api->name, p->info->asked)) {
         challenge(p->req, &revoked);
-    else
+    } else {
         aef_pass_on(p->w, p->req, &p->visit);
+    }
     claim_free(p);
 }
 

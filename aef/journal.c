@@ -6,7 +6,7 @@
  * in the kernel, before the call is answered, so no call is lost with the
  * process.
  */
-#include "aef.h"
+#include "visit.h"
 
 #include "log.h"
 

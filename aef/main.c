@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "run.h"
+#include "visit.h"
 
 #include <malloc.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Passing a call on to its backend, and hiding what is behind.  Header fields
  * go through lists of what may, in both directions.
  */
-#include "aef.h"
+#include "visit.h"
 
 #include "log.h"
 

@@ -4,7 +4,7 @@
  * (TS 29.222 8.2): what the CCF has of each API is made to be what its file
  * says, once after the start, however long that takes.
  */
-#include "aef.h"
+#include "visit.h"
 
 #include "log.h"
 

@@ -5,7 +5,7 @@
  * in the file, and a request that may have been goes again with the same
  * Idempotency-Key: each call is logged once, whoever dies when.
  */
-#include "aef.h"
+#include "visit.h"
 
 #include "log.h"
 

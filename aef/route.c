@@ -4,7 +4,7 @@
  * the CCF's CAPIF_Routing_Info (TS 29.222 8.10; TS 23.222 8.27) says, for
  * the invoker's address.
  */
-#include "aef.h"
+#include "visit.h"
 
 #include "log.h"
 
