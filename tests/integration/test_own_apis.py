@@ -143,6 +143,37 @@ class Published(unittest.TestCase):
                           done.stderr)
 
 
+class Configuration(unittest.TestCase):
+    def refused(self, why, *changes):
+        text = read(conf)
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new)
+        write(d.extra + '/bad.cnf', text)
+        done = subprocess.run([BUILD + '/aef/aefd', d.extra + '/bad.cnf'],
+                              cwd=d.dir, env=d.env('aef-b'), text=True,
+                              stderr=subprocess.PIPE, timeout=20, check=False)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn(why, done.stderr)
+
+    def test_what_is_of_no_use_is_said(self):
+        state = 'state = %s/aef-b/state' % d.dir
+        api = '[api %s]\n' % API
+        self.refused('state: No such file or directory',
+                     (state, 'state = %s/none/state' % d.extra))
+        self.refused('state: Not a directory', (state, 'state = ' + conf))
+        self.refused('connect: HOST:PORT=ADDRESS:PORT',
+                     ('[aef]\n', '[aef]\nconnect = x=1.2.3.4\n'))
+        self.refused('[api %s] description' % API, ('description = ', '# '))
+        self.refused('backend: must be an http:// URL',
+                     ('backend = http', 'backend = ftp'))
+        doc = json.loads(read(d.dir + '/aef-b/api.json'))
+        path = write(d.extra + '/same.json',
+                     json.dumps(dict(doc, apiName='same')))
+        self.refused("description: its apiPrefix is another API's", (
+            api, '[api same]\ndescription = %s\n\n%s' % (path, api)))
+
+
 class Register(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
